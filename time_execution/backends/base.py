@@ -1,0 +1,234 @@
+"""What every backend inherits, and how a backend of any shape is called.
+
+A backend overrides one of three methods and gets the other two: `write` (one metric), `bulk_write` (upstream's batch)
+or `write_many` (a batch, with a result for each metric). Delivery and pipeline never look at a backend themselves:
+they ask `batch_sender` for the one function that sends a batch to it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from time_execution.exceptions import BackendRejected, BackendUnavailable
+from time_execution.formats.timestamp import to_datetime, to_nanoseconds
+from time_execution.types import NAME, STORED, TIMESTAMP, Metric, Reject, Result, Results, Retry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from urllib.parse import SplitResult
+
+    from typing_extensions import Self
+
+BatchSender = Callable[[Sequence[Metric]], Results]
+
+
+class BaseMetricsBackend:
+    """Base of all backends: override `write`, `bulk_write` or `write_many`; the other two follow from it.
+
+    A backend is called by one thread at a time: by the worker of a `ThreadedBackend`, or, when it is configured
+    directly, by whichever thread made the metric; a backend meant for direct use guards its own state.
+
+    Attributes:
+        wants_nanoseconds: True when ``timestamp`` should arrive as integer nanoseconds instead of a datetime.
+        repr_fields: The attributes that `repr` may show; never one that holds a secret.
+
+    Raises:
+        TypeError: When a subclass that overrides none of the three methods is constructed.
+
+    Example:
+        >>> class Printer(BaseMetricsBackend):
+        ...     def write(self, name, **data):
+        ...         print(name, data)
+        >>> Printer().bulk_write([{"name": "a.b", "value": 1.5}])
+        a.b {'value': 1.5}
+    """
+
+    wants_nanoseconds: ClassVar[bool] = False
+    repr_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        """Refuse a subclass that cannot store anything, before the first metric meets it."""
+        if not any(_overrides(cls, method) for method in ("write_many", "bulk_write", "write")):
+            msg = f"{cls.__qualname__} overrides none of write(), bulk_write() and write_many(); it must have one"
+            raise TypeError(msg)
+        return super().__new__(cls)
+
+    def write(self, name: str, **data: Any) -> None:
+        """Store one metric; returns when it is stored.
+
+        Raises:
+            BackendRejected: When the metric will never be stored.
+            BackendUnavailable: When it was not stored now.
+        """
+        raise_unless_stored(self.write_many([Metric({NAME: name, **data}, kind="value")]))
+
+    def bulk_write(self, metrics: Sequence[dict[str, Any]]) -> None:
+        """Store a batch; returns when all of it is stored.
+
+        Args:
+            metrics: Flat dicts, each with its ``name``; not changed.
+
+        Raises:
+            BackendRejected: When a metric will never be stored; the others were tried all the same.
+            BackendUnavailable: When a metric was not stored now.
+        """
+        batch = [metric if isinstance(metric, Metric) else Metric(metric, kind="value") for metric in metrics]
+        raise_unless_stored(self.write_many(batch))
+
+    def write_many(self, metrics: Sequence[Metric]) -> Results:
+        """Store a batch and say of each metric whether it is stored, to be sent again, or rejected.
+
+        Returns:
+            A result for each metric, in order, or None when all are stored.
+
+        Raises:
+            BackendError: When nothing of the batch was stored; its class says what is to be done.
+        """
+        results = batch_sender(self, derived=False)(metrics)
+        return None if results is None else list(results)
+
+    def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature every backend shares
+        """Wait until everything offered before is settled; True when it is.
+
+        Args:
+            timeout: The longest wait, in seconds; None waits as long as it takes.
+        """
+        return True
+
+    def close(self, timeout: float | None = None) -> None:
+        """Release what the backend holds; idempotent.
+
+        Args:
+            timeout: The longest wait, in seconds, for what is still to be written.
+        """
+
+    def after_fork(self) -> None:
+        """Forget sockets and files inherited from the parent; called in the child before its first metric."""
+
+    @classmethod
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+        """Return constructor arguments from the parts of a URL before its query.
+
+        The query's options are added by the caller, converted to the types in the constructor's annotations.
+
+        Args:
+            url: The parsed URL, for instance of ``sqlite:///metrics.db?retention=7d``.
+        """
+        return {}
+
+    def __enter__(self) -> Self:
+        """Return the backend itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the backend."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return the class with the fields of `repr_fields`, so that no secret is shown by accident."""
+        fields = ", ".join(f"{field}={getattr(self, field, None)!r}" for field in self.repr_fields)
+        return f"{type(self).__name__}({fields})"
+
+
+def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
+    """Return the function that sends a batch to a backend of any of the three shapes.
+
+    The batch is used as it is where possible; ``timestamp`` is put into the shape the backend wants.
+
+    Args:
+        backend: An instance with ``write_many``, ``bulk_write`` or ``write``; it need not extend our base class.
+        derived: Whether an inherited `write_many` counts; False is for the base class itself.
+
+    Raises:
+        TypeError: When the backend has none of the three.
+    """
+    send: BatchSender
+    if derived and callable(getattr(backend, "write_many", None)) and _overrides(type(backend), "write_many"):
+        send = backend.write_many
+    elif callable(getattr(backend, "bulk_write", None)) and _overrides(type(backend), "bulk_write"):
+        send = _whole_batch(backend.bulk_write)
+    elif callable(getattr(backend, "write", None)):
+        send = _one_by_one(backend.write)
+    else:
+        msg = f"{type(backend).__qualname__} is no backend: it has none of write(), bulk_write() and write_many()"
+        raise TypeError(msg)
+    shape = _with_nanoseconds if getattr(backend, "wants_nanoseconds", False) else _with_datetimes
+    return lambda metrics: send(shape(metrics))
+
+
+def raise_unless_stored(results: Results) -> None:
+    """Raise for the first result that is not `Stored`.
+
+    Raises:
+        BackendRejected: For a `Reject`.
+        BackendUnavailable: For a `Retry`.
+    """
+    for result in results or ():
+        if isinstance(result, Reject):
+            raise BackendRejected(f"{result.reason}: {result.detail}" if result.detail else result.reason)
+        if isinstance(result, Retry):
+            raise BackendUnavailable(result.reason)
+
+
+def _overrides(cls: type, method: str) -> bool:
+    own = getattr(cls, method, None)
+    return own is not getattr(BaseMetricsBackend, method)
+
+
+def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
+    """Adapt upstream's ``bulk_write``: it returns nothing when all is stored and raises when nothing is."""
+
+    def send(metrics: Sequence[Metric]) -> None:
+        bulk_write(list(metrics))
+
+    return send
+
+
+def _one_by_one(write: Callable[..., Any]) -> BatchSender:
+    """Adapt a plain ``write``: what it raises for one metric leaves those before it stored."""
+    taken = _first_parameter(write)
+
+    def send(metrics: Sequence[Metric]) -> Iterator[Result]:
+        for metric in metrics:
+            fields = dict(metric)
+            name = fields.pop(NAME, "")
+            if taken in fields:
+                fields[f"{taken}_"] = fields.pop(taken)
+            try:
+                write(name, **fields)
+            except BackendRejected as exc:
+                yield Reject(type(exc).__name__, str(exc))
+            else:
+                yield STORED
+
+    return send
+
+
+def _first_parameter(write: Callable[..., Any]) -> str | None:
+    """Return the name that a bound method's ``self`` takes up, so that a field of that name can step aside."""
+    function = getattr(write, "__func__", None)
+    if function is None:
+        return None
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return first.name if first is not None and first.kind is first.POSITIONAL_OR_KEYWORD else None
+
+
+def _with_datetimes(metrics: Sequence[Metric]) -> Sequence[Metric]:
+    for metric in metrics:
+        timestamp = metric.get(TIMESTAMP)
+        if type(timestamp) is int:
+            metric[TIMESTAMP] = to_datetime(timestamp)
+    return metrics
+
+
+def _with_nanoseconds(metrics: Sequence[Metric]) -> Sequence[Metric]:
+    for metric in metrics:
+        timestamp = metric.get(TIMESTAMP)
+        if isinstance(timestamp, datetime):
+            metric[TIMESTAMP] = to_nanoseconds(timestamp)
+    return metrics

@@ -1,0 +1,37 @@
+"""Moments in the three shapes they have here: integer nanoseconds, aware datetime, ISO 8601 text.
+
+Nanoseconds since the epoch are what the pipeline carries; `datetime` is what users see; text is what goes on the wire.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_datetime(nanoseconds: int) -> datetime:
+    """Return the aware UTC datetime of a moment, cut (not rounded) to microseconds."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def to_nanoseconds(moment: datetime) -> int:
+    """Return a moment as integer nanoseconds since the epoch; a naive datetime is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return (moment - _EPOCH) // _MICROSECOND * 1000
+
+
+def to_iso(moment: datetime | int) -> str:
+    """Return ISO 8601 with six digits of microseconds and ``Z``, as documents carry it.
+
+    Example:
+        >>> to_iso(1_700_000_000_000_001_999)
+        '2023-11-14T22:13:20.000001Z'
+    """
+    if isinstance(moment, int):
+        moment = to_datetime(moment)
+    elif moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
