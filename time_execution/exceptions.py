@@ -60,7 +60,7 @@ class BackendThrottled(BackendUnavailable):
 
 
 class BackendDenied(BackendUnavailable):
-    """The server answers and refuses us (credentials, missing index or topic); asked again at the longest pause only."""
+    """The server answers and refuses us (credentials, missing index); asked again after the longest pause only."""
 
 
 class BackendRejected(BackendError):  # noqa: N818 - the name states a condition, and is public

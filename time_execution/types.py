@@ -27,7 +27,7 @@ class Metric(dict[str, Any]):
 
     The dict holds the document and nothing else: ``name`` (str), the duration in ms under ``value`` or
     ``settings.duration_field`` (float), ``hostname`` (str), ``timestamp`` (aware UTC datetime, or int nanoseconds since
-    the epoch for a backend that sets `wants_nanoseconds`), ``origin`` (str) when set, and what hooks or the caller added.
+    the epoch for a backend that sets `wants_nanoseconds`), ``origin`` (str) when set, and what hooks or callers added.
     The attributes are never stored by themselves, so a backend that must tell a timing from a counter can, and
     documents stay as they are.
 
@@ -72,7 +72,13 @@ def _restore_metric(fields: dict[str, Any], kind: Kind, unit: str | None, id: st
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The metric is safe in the store."""
+    """The metric is safe in the store.
+
+    Attributes:
+        duplicate: The store had it already, from an attempt whose answer was lost.
+    """
+
+    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ class Hook(Protocol):
     ``metric`` in place, and rename the series through ``name``. What it raises is isolated and counted.
     """
 
-    def __call__(  # noqa: D102 - described by the class
+    def __call__(  # noqa: D102 - see the class
         self,
         *,
         response: Any,
@@ -133,7 +139,7 @@ class Hook(Protocol):
 class AsyncHook(Protocol):
     """A `Hook` written with ``async def``; awaited on asynchronous functions, skipped and counted on others."""
 
-    def __call__(  # noqa: D102 - described by the class
+    def __call__(  # noqa: D102 - see the class
         self,
         *,
         response: Any,
@@ -152,7 +158,7 @@ HookOutcome: TypeAlias = tuple[Any, BaseException | None, dict[str, Any]]
 class GeneratorHook(Protocol):
     """A hook that starts before the measured function: it yields once, receives the outcome, returns the dict."""
 
-    def __call__(  # noqa: D102 - described by the class
+    def __call__(  # noqa: D102 - see the class
         self,
         *,
         func: Callable[..., Any],

@@ -51,7 +51,7 @@ class BaseMetricsBackend:
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Refuse a subclass that cannot store anything, before the first metric meets it."""
-        if not any(_overrides(cls, method) for method in ("write_many", "bulk_write", "write")):
+        if not any(_has(cls, method) for method in ("write_many", "bulk_write", "write")):
             msg = f"{cls.__qualname__} overrides none of write(), bulk_write() and write_many(); it must have one"
             raise TypeError(msg)
         return super().__new__(cls)
@@ -148,17 +148,29 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
         TypeError: When the backend has none of the three.
     """
     send: BatchSender
-    if derived and callable(getattr(backend, "write_many", None)) and _overrides(type(backend), "write_many"):
+    if derived and _has(backend, "write_many"):
         send = backend.write_many
-    elif callable(getattr(backend, "bulk_write", None)) and _overrides(type(backend), "bulk_write"):
+    elif _has(backend, "bulk_write"):
         send = _whole_batch(backend.bulk_write)
-    elif callable(getattr(backend, "write", None)):
-        send = _one_by_one(backend.write)
+    elif _has(backend, "write"):
+        send = _one_by_one(_plain_writer(backend.write))
     else:
         msg = f"{type(backend).__qualname__} is no backend: it has none of write(), bulk_write() and write_many()"
         raise TypeError(msg)
     shape = _with_nanoseconds if getattr(backend, "wants_nanoseconds", False) else _with_datetimes
     return lambda metrics: send(shape(metrics))
+
+
+def single_sender(backend: Any) -> Callable[[Metric], None]:
+    """Return the function that writes one metric, in the calling thread, to a backend of any of the three shapes.
+
+    Raises:
+        TypeError: When the backend has none of the three.
+    """
+    if _has(backend, "write") and not _has(backend, "write_many"):
+        return _plain_writer(backend.write)
+    send = batch_sender(backend)
+    return lambda metric: raise_unless_stored(send([metric]))
 
 
 def raise_unless_stored(results: Results) -> None:
@@ -175,9 +187,11 @@ def raise_unless_stored(results: Results) -> None:
             raise BackendUnavailable(result.reason)
 
 
-def _overrides(cls: type, method: str) -> bool:
-    own = getattr(cls, method, None)
-    return own is not getattr(BaseMetricsBackend, method)
+def _has(backend: Any, method: str) -> bool:
+    """Whether a backend, or a class of one, has a method of its own, not the one derived from the others."""
+    cls = backend if isinstance(backend, type) else type(backend)
+    inherited = getattr(cls, method, None) is getattr(BaseMetricsBackend, method)
+    return callable(getattr(backend, method, None)) and not inherited
 
 
 def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
@@ -189,24 +203,33 @@ def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
     return send
 
 
-def _one_by_one(write: Callable[..., Any]) -> BatchSender:
+def _one_by_one(write: Callable[[Metric], None]) -> BatchSender:
     """Adapt a plain ``write``: what it raises for one metric leaves those before it stored."""
-    taken = _first_parameter(write)
 
     def send(metrics: Sequence[Metric]) -> Iterator[Result]:
         for metric in metrics:
-            fields = dict(metric)
-            name = fields.pop(NAME, "")
-            if taken in fields:
-                fields[f"{taken}_"] = fields.pop(taken)
             try:
-                write(name, **fields)
+                write(metric)
             except BackendRejected as exc:
                 yield Reject(type(exc).__name__, str(exc))
             else:
                 yield STORED
 
     return send
+
+
+def _plain_writer(write: Callable[..., Any]) -> Callable[[Metric], None]:
+    """Return a function that unpacks a metric into the arguments of a plain ``write``."""
+    taken = _first_parameter(write)
+
+    def write_metric(metric: Metric) -> None:
+        fields = dict(metric)
+        name = fields.pop(NAME, "")
+        if taken in fields:
+            fields[f"{taken}_"] = fields.pop(taken)
+        write(name, **fields)
+
+    return write_metric
 
 
 def _first_parameter(write: Callable[..., Any]) -> str | None:

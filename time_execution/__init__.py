@@ -1,0 +1,34 @@
+"""Tell people what their code costs.
+
+>>> from time_execution import settings, time_execution
+>>> @time_execution
+... def hello():
+...     return "World"
+
+`settings` says where metrics go, `time_execution` measures, `write_metric` writes one by hand, and `flush`, `stats` and
+`shutdown` cover all configured backends. Everything else is imported from its own module.
+"""
+
+from __future__ import annotations
+
+from time_execution.decorator import time_execution, time_execution_async
+from time_execution.delivery.lifecycle import install_sigterm
+from time_execution.operations import flush, shutdown, stats
+from time_execution.pipeline import write_metric
+from time_execution.settings import settings
+
+block = time_execution.block
+methods = time_execution.methods
+
+__all__ = [
+    "block",
+    "flush",
+    "install_sigterm",
+    "methods",
+    "settings",
+    "shutdown",
+    "stats",
+    "time_execution",
+    "time_execution_async",
+    "write_metric",
+]

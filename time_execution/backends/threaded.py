@@ -1,0 +1,297 @@
+"""`ThreadedBackend`: any backend behind a bounded queue and a worker thread, so that no caller waits for it.
+
+This module puts the parts of `time_execution.delivery` together and holds no logic of its own beyond opening and
+closing; the names of the parameters are those that upstream's users know.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+from time_execution.backends.base import BaseMetricsBackend, batch_sender
+from time_execution.delivery import lifecycle
+from time_execution.delivery.channel import Channel, Overflow
+from time_execution.delivery.deadletter import DeadLetters
+from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
+from time_execution.delivery.spool import Spool
+from time_execution.delivery.worker import Worker
+from time_execution.exceptions import ConfigurationError
+from time_execution.formats.snapshot import snapshot_fields
+from time_execution.quietlog import QuietLog
+from time_execution.types import NAME, Metric
+
+
+class ThreadedBackend(BaseMetricsBackend):
+    """Deliver to another backend from a worker thread: in batches, again after failures, with exact accounting.
+
+    A write costs the caller microseconds whatever the backend does. Thread-safe. Fork-safe: a child starts with an
+    empty queue and a worker of its own. The thread is a daemon, started by the first metric.
+
+    Args:
+        backend: An instance, a class, or the import path of a class.
+        backend_args: Positional arguments for the class.
+        backend_kwargs: Keyword arguments for the class.
+        queue_maxsize: The most metrics that wait or are on their way.
+        queue_timeout: The longest sleep of the idle worker, in seconds.
+        worker_limit: The worker ends after so many metrics and a fresh one takes over; None for never.
+        bulk_size: A batch of so many leaves at once.
+        bulk_timeout: The longest that a metric waits for its batch to fill, in seconds.
+        max_bytes: The most bytes that waiting metrics weigh, estimated; None for no bound.
+        overflow: What gives way when the queue is full: ``drop_oldest``, ``drop_newest``, ``block`` (the caller waits
+            up to `block_timeout`) or ``spool`` (the oldest batch moves to the disk).
+        block_timeout: The longest that ``block`` holds up a caller, in seconds.
+        spool: A folder, or a `Spool`: what cannot be delivered before the process ends is kept there and sent later.
+        dead_letters: A file for the metrics that the backend refuses for good; by default beside the spool, and
+            without a spool they are only counted.
+        retry: Pauses after failures, and when to give up: by default after 5 minutes, with a spool after an hour.
+        shutdown_timeout: The longest wait for the rest when the process ends, in seconds.
+
+    Raises:
+        ConfigurationError: When an argument is of the wrong type, or a bound could not be kept.
+
+    Example:
+        >>> from time_execution.backends.memory import MemoryBackend
+        >>> store = MemoryBackend()
+        >>> with ThreadedBackend(store) as backend:
+        ...     backend.write("cpu.load.1m", value=0.25)
+        >>> store.metrics[0]["value"]
+        0.25
+    """
+
+    repr_fields: ClassVar[tuple[str, ...]] = ("backend",)
+
+    def __init__(  # noqa: PLR0917 - upstream's parameters, and ours by keyword
+        self,
+        backend: Any,
+        backend_args: Sequence[Any] | None = None,
+        backend_kwargs: Mapping[str, Any] | None = None,
+        queue_maxsize: int = 10_000,
+        queue_timeout: float = 0.5,
+        worker_limit: int | None = None,
+        bulk_size: int = 500,
+        bulk_timeout: float = 1.0,
+        *,
+        max_bytes: int | None = 16 * 1024 * 1024,
+        overflow: Overflow = "drop_oldest",
+        block_timeout: float = 0.1,
+        spool: str | Path | Spool | None = None,
+        dead_letters: str | Path | DeadLetters | None = None,
+        retry: Backoff | None = None,
+        shutdown_timeout: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check_counts(queue_maxsize=queue_maxsize, bulk_size=bulk_size, worker_limit=worker_limit, max_bytes=max_bytes)
+        _check_seconds(
+            queue_timeout=queue_timeout,
+            bulk_timeout=bulk_timeout,
+            block_timeout=block_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
+        spool = Spool(spool) if isinstance(spool, (str, Path)) else spool
+        _check_overflow(overflow, spool)
+        self.backend = _build(backend, backend_args or (), backend_kwargs or {})
+        self.shutdown_timeout = shutdown_timeout
+        self.channel = Channel(
+            max_items=queue_maxsize,
+            max_bytes=max_bytes,
+            batch_items=min(bulk_size, queue_maxsize),
+            linger=bulk_timeout,
+            overflow=overflow,
+            block_timeout=block_timeout,
+            clock=clock,
+        )
+        label = type(self.backend).__name__
+        if spool is not None:
+            self.channel.use_spool(spool.open(label), durable=spool.durable)
+            dead_letters = dead_letters or Path(spool.path) / "dead-letters.jsonl"
+        if isinstance(dead_letters, (str, Path)):
+            dead_letters = DeadLetters(dead_letters)
+        self._log = QuietLog()
+        self._worker = Worker(
+            self.channel,
+            batch_sender(self.backend),
+            close_backend=self._close_backend,
+            backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),
+            dead_letters=dead_letters,
+            queue_timeout=queue_timeout,
+            limit=worker_limit,
+            log=self._log,
+            label=label,
+        )
+        self._closing = threading.Event()
+        self._undelivered = 0
+        lifecycle.track(self)
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, **data: Any) -> None:
+        """Queue one metric and return; what is in ``data`` is copied, so later changes do not show.
+
+        Never raises and never waits, but for the overflow policies ``block`` and ``spool``.
+        """
+        self.enqueue(Metric({NAME: name, **data}, kind="value"))
+
+    def bulk_write(self, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """Queue metrics as `write` does."""
+        for metric in metrics:
+            self.enqueue(metric if isinstance(metric, Metric) else Metric(metric, kind="value"))
+
+    def enqueue(self, metric: Metric) -> None:
+        """Queue a copy of a metric, in a form that any store can keep, and return."""
+        fields, size = snapshot_fields(metric)
+        self.channel.offer(Metric(fields, kind=metric.kind, unit=metric.unit), size)
+
+    def start_worker(self) -> None:
+        """Start the worker's thread now instead of with the first metric; does nothing when it runs."""
+        with self.channel.lock:
+            if not self.channel.closed:
+                self._worker.start()
+
+    # ---- waiting ---------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was offered before is delivered, or counted as dropped or rejected.
+
+        Args:
+            timeout: The longest wait, in seconds; None waits as long as it takes.
+
+        Returns:
+            False at the time-out, when called from the worker itself, or at once when what is left lies safe in the
+            spool and the backend is down.
+        """
+        channel = self.channel
+        if threading.get_ident() == channel.owner:
+            return False
+        with channel.lock:
+            goal = channel.accepted
+            channel.flush_target = max(channel.flush_target, goal)
+            self._worker.wake()
+            channel.changed.notify_all()
+            channel.changed.wait_for(lambda: channel.settled >= goal or self._worker.parked(), timeout)
+            return channel.settled >= goal
+
+    def begin_close(self) -> None:
+        """Refuse new metrics and start sending the rest at once; does not wait."""
+        channel = self.channel
+        with channel.lock:
+            if channel.closed:
+                return
+            channel.close()
+            self._worker.hurry()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver what is queued, release the backend, and refuse what comes after; idempotent.
+
+        What cannot be delivered in time goes to the spool, or is counted as ``dropped["shutdown"]``.
+
+        Args:
+            timeout: The longest wait, in seconds; None for `shutdown_timeout`.
+        """
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self.begin_close()
+        channel = self.channel
+        inside = threading.get_ident() == channel.owner
+        with channel.lock:
+            first = not self._closing.is_set()
+            self._closing.set()
+            if first and not inside:
+                channel.changed.wait_for(lambda: not channel.waiting() or self._worker.parked(), _left(deadline))
+            if first:
+                self._undelivered = channel.abandon()
+                self._worker.stop()
+        thread = self._worker.thread
+        if not inside and thread is not None:
+            thread.join(_left(deadline))
+        elif first and not inside:
+            self._close_backend()
+
+    def is_closed(self) -> bool:
+        """Return whether `close` was called."""
+        return self.channel.closed
+
+    def undelivered(self) -> int:
+        """Return how many metrics the last close gave up; those that went to the spool are not among them."""
+        return self._undelivered
+
+    def after_fork(self) -> None:
+        """Begin afresh in a forked child: empty queue, counters at zero, a worker of its own at the first metric."""
+        self._closing = threading.Event()
+        self._undelivered = 0
+        self.channel.after_fork()
+        self._worker.reset()
+        self._log.after_fork()
+        after_fork = getattr(self.backend, "after_fork", None)
+        if callable(after_fork):
+            after_fork()
+
+    def stats(self) -> dict[str, Any]:
+        """Return what became of the metrics, exact at one instant.
+
+        Returns:
+            ``offered``, ``accepted``, ``delivered``, ``pending``, ``queued``, ``in_flight``, ``spooled``, ``adopted``,
+            ``retries``, ``retried``, ``duplicates_suppressed``, ``dead_letters``, ``worker_restarts``, ``failures``
+            (int); ``rejected`` and ``dropped`` (dict of reason to int); ``bytes`` (int); ``oldest_age`` (float
+            seconds); ``last_error`` (class name or None); ``state`` (``ok``, ``failing``, ``open``).
+        """
+        with self.channel.lock:
+            return self.channel.stats() | self._worker.health()
+
+    def _close_backend(self) -> None:
+        close = getattr(self.backend, "close", None)
+        if callable(close):
+            close()
+
+
+def _build(backend: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    if isinstance(backend, str):
+        module, _, name = backend.rpartition(".")
+        try:
+            backend = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as exc:
+            if isinstance(exc, ConfigurationError):
+                raise
+            msg = f"ThreadedBackend: cannot import backend {backend!r}: {type(exc).__name__}: {exc}"
+            raise ConfigurationError(msg) from exc
+    if isinstance(backend, type) or (callable(backend) and not hasattr(backend, "write")):
+        return backend(*args, **kwargs)
+    if args or kwargs:
+        msg = "ThreadedBackend: backend_args and backend_kwargs need a class or an import path, not an instance"
+        raise ConfigurationError(msg)
+    return backend
+
+
+def _check_counts(**counts: Any) -> None:
+    for key, count in counts.items():
+        optional = key in {"worker_limit", "max_bytes"}
+        if optional and count is None:
+            continue
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            shown = count if isinstance(count, int) else type(count).__name__
+            msg = f"ThreadedBackend: {key} must be a whole number of at least 1{' or None' * optional}, got {shown}"
+            raise ConfigurationError(msg)
+
+
+def _check_seconds(**times: Any) -> None:
+    for key, seconds in times.items():
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
+            shown = seconds if isinstance(seconds, (int, float)) else type(seconds).__name__
+            msg = f"ThreadedBackend: {key} must be a number of seconds, 0 or more, got {shown}"
+            raise ConfigurationError(msg)
+
+
+def _check_overflow(overflow: str, spool: Spool | None) -> None:
+    if overflow not in get_args(Overflow):
+        msg = f"ThreadedBackend: overflow must be one of {', '.join(get_args(Overflow))}, got {overflow!r}"
+        raise ConfigurationError(msg)
+    if overflow == "spool" and spool is None:
+        msg = "ThreadedBackend: overflow='spool' needs spool=, the folder to write to"
+        raise ConfigurationError(msg)
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

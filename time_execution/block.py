@@ -1,0 +1,75 @@
+"""Measuring a block of code: the context manager behind ``time_execution.block``."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns as clock
+from typing import TYPE_CHECKING, Any
+
+from time_execution.plan import Target
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from time_execution.plan import Begun, Outcome, Plan
+
+_MAX_TARGETS = 1000
+_targets: dict[str, Target] = {}
+
+
+class Block:
+    """Measures the code of a ``with`` or ``async with`` statement; hooks run as for a function without arguments.
+
+    Not to be shared between threads; may be used again after it was left.
+
+    Args:
+        name: The series.
+        fields: Fields of the metric; more may be added inside the block, through `fields`.
+    """
+
+    __slots__ = ("_begun", "_plan", "_started", "_target", "fields")
+
+    def __init__(self, name: str, fields: dict[str, Any]) -> None:
+        target = _targets.get(name)
+        if target is None:
+            if len(_targets) >= _MAX_TARGETS:  # names made at run time must not pile up
+                _targets.clear()
+            target = _targets[name] = Target(None, name)
+        self._target = target
+        self.fields = fields
+        self._begun: Begun = None
+        self._plan: Plan | None = None
+        self._started = 0
+
+    def __enter__(self) -> Self:
+        """Start the clock."""
+        plan = self._target.refresh()
+        self._plan = plan if self._target.wants(plan) else None
+        if self._plan is not None:
+            self._begun = plan.begin(self._target, (), {}, eager=True)
+        self._started = clock()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the clock and hand over the metric; an exception passes."""
+        ended = clock()
+        if self._plan is not None and self._begun is not None:
+            self._begun[0].update(self.fields)
+            self._plan.finish(self._target, self._begun, (self._started, ended), (None, exc, (), {}))
+
+    async def __aenter__(self) -> Self:
+        """Start the clock."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the clock and hand over the metric, awaiting asynchronous hooks; an exception passes."""
+        ended = clock()
+        if self._plan is not None and self._begun is not None:
+            self._begun[0].update(self.fields)
+            outcome: Outcome = (None, exc, (), {})
+            await self._plan.finish_async(self._target, self._begun, (self._started, ended), outcome)

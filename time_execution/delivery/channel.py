@@ -1,0 +1,400 @@
+"""The queue, what is in flight, and the counters of one delivery: all its state, under one lock, and no thread.
+
+The calling threads touch two things without the lock: `Channel.attention` and the queue. A measured call appends
+when the queue is shorter than `attention`, which costs it one comparison; otherwise it comes to `admit`. So `attention`
+says when somebody has to look: at the first metric when the worker sleeps, at the one that fills a batch, at the one
+that finds the queue full, and always once the channel is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from time_execution.delivery.accounting import Ledger
+from time_execution.types import TIMESTAMP, Metric
+
+if TYPE_CHECKING:
+    from time_execution.delivery.spool import SpoolStore
+    from time_execution.types import Draft
+
+Overflow: TypeAlias = Literal["drop_oldest", "drop_newest", "block", "spool"]
+Item: TypeAlias = "tuple[Draft, int, int] | tuple[Metric, int, int]"
+"""What waits in the queue: a draft and two readings of the clock, or a metric, its size in bytes and one reading."""
+
+DRAFT_BYTES = 150
+"""What a queued draft weighs: a tuple of three, two integers and a slot of the queue."""
+
+_ALWAYS = -1
+_NEVER = 1 << 60
+
+
+class Entry:
+    """A metric on its way: what it weighs, when it was made (channel clock), and its key when it lies in the spool."""
+
+    __slots__ = ("born", "key", "metric", "size")
+
+    def __init__(self, metric: Metric, size: int, born: float, key: int | None = None) -> None:
+        self.metric = metric
+        self.size = size
+        self.born = born
+        self.key = key
+
+
+class Channel:
+    """All state of one delivery. Thread-safe; never blocks but for the overflow policy ``block``.
+
+    Args:
+        max_items: The most metrics that may wait or be in flight.
+        max_bytes: The most bytes they may weigh, estimated; None for no bound.
+        batch_items: A batch of so many leaves at once.
+        linger: The longest that a metric waits for its batch to fill, in seconds.
+        overflow: Which metric gives way when the queue is full.
+        block_timeout: The longest that ``block`` holds up a caller, in seconds.
+        clock: Returns seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_items: int = 10_000,
+        max_bytes: int | None = 16 * 1024 * 1024,
+        batch_items: int = 500,
+        linger: float = 1.0,
+        overflow: Overflow = "drop_oldest",
+        block_timeout: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_items = max_items
+        self.max_bytes = max_bytes
+        self.batch_items = batch_items
+        self.linger = linger
+        self.overflow = overflow
+        self.block_timeout = block_timeout
+        self.clock = clock
+        self.store: SpoolStore | None = None
+        self.durable = False
+        self.wake: Callable[[], None] = _nobody
+        # Read by the calling threads without the lock.
+        self.queue: deque[Item] = deque()
+        self.append = self.queue.append
+        self.attention = 0
+        self.owner = 0
+        self.closed = False
+        self._abandoned = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """Start from nothing; what is done at construction and in a forked child."""
+        self.pid = os.getpid()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.ledger = Ledger()
+        self.in_flight: list[Entry] = []
+        self.metric_count = 0
+        self.metric_bytes = 0
+        self.flight_bytes = 0
+        self.spool_flight = 0
+        self.flush_target = 0
+        self.owner = 0
+        self._nonce = os.urandom(8).hex()
+        self._sequence = 0
+        self._spool_base: dict[str, int] = {}
+        self.attention = _ALWAYS if self.closed or self.durable else 0
+
+    def use_spool(self, store: SpoolStore, *, durable: bool) -> None:
+        """Keep on disk what overflows or cannot leave; with ``durable``, everything, before the caller goes on."""
+        self.store = store
+        self.durable = durable
+        self.set_attention(sleeping=True, lingering=False)
+
+    # ---- the calling side ------------------------------------------------------------------------------------------
+
+    def offer(self, metric: Metric, size: int) -> None:
+        """Queue a finished metric.
+
+        Args:
+            metric: Kept, not copied: nobody else may hold it or what is in it.
+            size: Its estimated weight in bytes.
+        """
+        self.admit((metric, size, time.perf_counter_ns()))
+
+    def admit(self, item: Item) -> None:
+        """Take an item on the slow way: wake the worker, apply the overflow policy, or count it as rejected."""
+        if threading.get_ident() == self.owner:
+            with self.lock:
+                self.ledger.reject("reentrant")
+            return
+        if os.getpid() != self.pid:  # a fork that ran no fork hooks, as under uWSGI
+            self.after_fork()
+        with self.lock:
+            if self.closed:
+                self.ledger.reject("after_close")
+            elif self.durable and self.store is not None:
+                self._spool_items([item], counted=False)
+            elif self._has_room(item) or self._make_room(item):
+                self._enqueue(item)
+            self.wake()
+
+    def _enqueue(self, item: Item) -> None:
+        if isinstance(item[0], Metric):
+            self.metric_count += 1
+            self.metric_bytes += item[1]
+        self.append(item)
+
+    def _dequeue(self) -> Item:
+        item = self.queue.popleft()
+        self.ledger.taken += 1
+        if isinstance(item[0], Metric):
+            self.metric_count -= 1
+            self.metric_bytes -= item[1]
+        return item
+
+    @property
+    def bytes(self) -> int:
+        """The estimated weight of what waits and what is in flight."""
+        drafts = len(self.queue) - self.metric_count
+        return self.metric_bytes + drafts * DRAFT_BYTES + self.flight_bytes
+
+    def _has_room(self, item: Item) -> bool:
+        if len(self.queue) + len(self.in_flight) - self.spool_flight >= self.max_items:
+            return False
+        return self.max_bytes is None or self.bytes + _weight(item) <= self.max_bytes
+
+    def _make_room(self, item: Item) -> bool:
+        """Apply the overflow policy; True when the item may now be queued. What gives way is counted."""
+        if self.max_bytes is not None and _weight(item) > self.max_bytes:
+            self.ledger.reject("too_large")
+            return False
+        if self.overflow == "block":
+            self.changed.wait_for(lambda: self.closed or self._has_room(item), self.block_timeout)
+            if self.closed:
+                self.ledger.reject("after_close")
+                return False
+        elif self.overflow == "spool" and self.store is not None:
+            self._spool_items([self._dequeue() for _ in range(min(len(self.queue), self.batch_items))])
+        if self.overflow in {"drop_oldest", "spool"}:
+            while self.queue and not self._has_room(item):
+                self._dequeue()
+                self.ledger.drop("queue_full")
+        if self._has_room(item):
+            return True
+        self.ledger.reject("queue_full")
+        return False
+
+    def _spool_items(self, items: Sequence[Item], *, counted: bool = True) -> None:
+        """Write items through to the disk; what does not fit there is counted as dropped."""
+        entries = self._entries(items)
+        if not counted:
+            self.ledger.taken += len(items)
+        self.spool_entries(entries, lost_as="spool_full")
+
+    def spool_entries(self, entries: Sequence[Entry], *, lost_as: str) -> None:
+        """Move entries that are in no spool yet onto the disk; those that find no room there are dropped."""
+        fresh = [entry.metric for entry in entries if entry.key is None]
+        stored = self.store.append(fresh) if self.store is not None and fresh else 0
+        self.ledger.drop(lost_as, len(fresh) - stored)
+
+    # ---- the worker's side -----------------------------------------------------------------------------------------
+
+    def waiting(self) -> int:
+        """Return how many metrics could be taken now: those in flight again, the spooled, the queued."""
+        return len(self.in_flight) + self.spooled + len(self.queue)
+
+    @property
+    def spooled(self) -> int:
+        """Metrics that lie in the spool and are not in flight."""
+        return (len(self.store) if self.store is not None else 0) - self.spool_flight
+
+    def take(self, limit: int) -> list[Entry]:
+        """Return the next batch, oldest first; it stays counted as in flight until it is settled.
+
+        What failed before comes first, then the spool (it holds what is older), then the queue.
+        """
+        if len(self.in_flight) < limit and self.store is not None and self.spooled > 0:
+            self._take_spooled(limit - len(self.in_flight))
+        if len(self.in_flight) < limit and self.spooled <= 0:
+            count = min(limit - len(self.in_flight), len(self.queue))
+            fresh = self._entries([self._dequeue() for _ in range(count)])
+            self.flight_bytes += sum(entry.size for entry in fresh)
+            self.in_flight += fresh
+        self.changed.notify_all()
+        return self.in_flight[:limit]
+
+    def _take_spooled(self, limit: int) -> None:
+        after = max((entry.key for entry in self.in_flight if entry.key is not None), default=None)
+        now = self.clock()
+        rows = self.store.peek(limit, after=after) if self.store is not None else []
+        self.in_flight += [Entry(metric, 0, now, key) for key, metric in rows]
+        self.spool_flight += len(rows)
+
+    def _entries(self, items: Sequence[Item]) -> list[Entry]:
+        """Make metrics of drafts, and give each its id."""
+        readings = time.perf_counter_ns()
+        wall_offset = time.time_ns() - readings
+        born_offset = self.clock() - readings * 1e-9
+        entries = []
+        for item in items:
+            if isinstance(item[0], Metric):
+                metric, size = item[0], item[1]
+                metric.setdefault(TIMESTAMP, item[2] + wall_offset)
+            else:
+                metric, size = item[0].metric(item[1], item[2], wall_offset), DRAFT_BYTES
+            self._sequence += 1
+            metric.id = f"{self._nonce}-{self._sequence}"
+            entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset))
+        return entries
+
+    def release(self, count: int, kept: Sequence[Entry] = ()) -> None:
+        """End the flight of the first entries but those kept, which stay in front; their fate is counted already."""
+        gone = self.in_flight[:count]
+        self.in_flight[:count] = kept
+        stays = {id(entry) for entry in kept}
+        keys = []
+        for entry in gone:
+            if id(entry) in stays:
+                continue
+            if entry.key is None:
+                self.flight_bytes -= entry.size
+            else:
+                keys.append(entry.key)
+        if keys and self.store is not None:
+            self.store.delete(keys)
+            self.spool_flight -= len(keys)
+        self.changed.notify_all()
+
+    def set_attention(self, *, sleeping: bool, lingering: bool) -> None:
+        """Say from which length of the queue on a caller must come to `admit`.
+
+        Args:
+            sleeping: Nobody would see a metric: the worker is to be woken or started by the next one.
+            lingering: The worker waits for a batch to fill.
+        """
+        if self.closed or self.durable:
+            self.attention = _ALWAYS
+        elif sleeping or self._tight():
+            self.attention = 0
+        else:
+            room = self.max_items - len(self.in_flight) + self.spool_flight
+            self.attention = min(room, self.batch_items - 1) if lingering else room
+
+    def _tight(self) -> bool:
+        """Whether a queue full of drafts on top of today's metrics could pass the bound of bytes."""
+        if self.max_bytes is None:
+            return False
+        return self.metric_bytes + self.flight_bytes + self.max_items * DRAFT_BYTES > self.max_bytes
+
+    def close(self) -> None:
+        """Refuse what comes from now on; what waits is due at once. The lock is held."""
+        self.closed = True
+        self.attention = _ALWAYS
+        self.flush_target = _NEVER
+        self.changed.notify_all()
+
+    def park(self) -> None:
+        """Move all that is only in memory to the spool. The lock is held."""
+        fresh = [entry for entry in self.in_flight if entry.key is None]
+        queued = self._entries([self._dequeue() for _ in range(len(self.queue))])
+        self.in_flight = [entry for entry in self.in_flight if entry.key is not None]
+        self.flight_bytes = 0
+        self.spool_entries(fresh + queued, lost_as="spool_full")
+        self.changed.notify_all()
+
+    def abandon(self) -> int:
+        """End the delivery: what is left goes to the spool or is dropped. The lock is held.
+
+        Returns:
+            How many metrics were dropped.
+        """
+        before = self.ledger.dropped.total()
+        if self.store is not None:
+            self.park()
+        self.ledger.drop("shutdown", len(self.in_flight) - self.spool_flight)
+        self.in_flight = []
+        self.flight_bytes = self.spool_flight = 0
+        self._abandoned = True
+        self._drop_stragglers()
+        return self.ledger.dropped.total() - before
+
+    def _drop_stragglers(self) -> None:
+        """Count what a caller appended in the instant between its look at `attention` and the end."""
+        while self.queue:
+            self._dequeue()
+            self.ledger.drop("shutdown")
+
+    # ---- for everyone ----------------------------------------------------------------------------------------------
+
+    @property
+    def accepted(self) -> int:
+        """Metrics taken in so far, this process's own and adopted ones."""
+        return self.ledger.taken + len(self.queue) + self.ledger.adopted
+
+    @property
+    def settled(self) -> int:
+        """Metrics whose fate is known: delivered or dropped."""
+        return self.ledger.delivered + self.ledger.dropped.total() + sum(self._spool_losses().values())
+
+    def _spool_losses(self) -> dict[str, int]:
+        if self.store is None:
+            return {}
+        return {reason: n - self._spool_base.get(reason, 0) for reason, n in self.store.dropped.items()}
+
+    def after_fork(self) -> None:
+        """Begin afresh in a forked child: what the parent queued is the parent's to deliver."""
+        self.queue.clear()
+        self._reset()
+        if self.store is not None:
+            self.store.after_fork()
+            self._spool_base = dict(self.store.dropped)
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of one instant (keys: RELIABILITY item 15); the equations of `accounting` hold."""
+        with self.lock:
+            if self._abandoned:
+                self._drop_stragglers()
+            ledger = self.ledger
+            dropped = {k: v for k, v in (ledger.dropped + Counter(self._spool_losses())).items() if v}
+            rejected = dict(ledger.rejected)
+            queued, in_flight = len(self.queue), len(self.in_flight)
+            accepted = ledger.taken + queued + ledger.adopted
+            return {
+                "offered": accepted + sum(rejected.values()),
+                "accepted": accepted,
+                "rejected": rejected,
+                "delivered": ledger.delivered,
+                "dropped": dropped,
+                "pending": queued + in_flight + self.spooled,
+                "queued": queued,
+                "in_flight": in_flight,
+                "spooled": self.spooled,
+                "adopted": ledger.adopted,
+                "retries": ledger.retries,
+                "retried": ledger.retried,
+                "duplicates_suppressed": ledger.duplicates,
+                "dead_letters": ledger.dead_letters,
+                "bytes": self.bytes,
+                "oldest_age": self._oldest_age(),
+                "last_error": ledger.last_error,
+                "worker_restarts": ledger.worker_restarts,
+            }
+
+    def _oldest_age(self) -> float:
+        """Return the age of the oldest pending metric, in seconds; 0.0 when nothing is pending."""
+        ages = [self.clock() - self.in_flight[0].born] if self.in_flight else []
+        if self.queue:
+            ages.append((time.perf_counter_ns() - self.queue[0][2]) * 1e-9)
+        if self.store is not None and self.spooled:
+            ages.append(self.store.oldest_age())
+        return max(ages, default=0.0)
+
+
+def _weight(item: Item) -> int:
+    return item[1] if isinstance(item[0], Metric) else DRAFT_BYTES
+
+
+def _nobody() -> None:
+    """Stand in for a worker until there is one."""

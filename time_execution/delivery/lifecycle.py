@@ -1,0 +1,116 @@
+"""Forks, the end of the process, and signals: what every open delivery must be told.
+
+Nothing is registered by importing this module; the first delivery that is tracked does it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class Closable(Protocol):
+    """What can be told that the process forked or ends."""
+
+    shutdown_timeout: float
+
+    def after_fork(self) -> None:
+        """Begin afresh in a forked child."""
+        ...
+
+    def begin_close(self) -> None:
+        """Refuse new metrics and start sending the rest; does not wait."""
+        ...
+
+    def close(self, timeout: float | None = None) -> None:
+        """Wait for the rest, at most so many seconds, and release everything."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Return whether it was closed before."""
+        ...
+
+    def undelivered(self) -> int:
+        """Return how many metrics the last close could not deliver."""
+        ...
+
+
+_tracked: weakref.WeakSet[Any] = weakref.WeakSet()
+_registered_in = 0
+
+
+def track(delivery: Closable) -> None:
+    """Tell a delivery of forks and of the end of this process, for as long as it lives."""
+    global _registered_in  # noqa: PLW0603 - what the interpreter offers is process-wide too
+    _tracked.add(delivery)
+    if not _registered_in:
+        _registered_in = os.getpid()
+        atexit.register(close_all)
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def track_worker() -> None:
+    """Have the deliveries closed at the end of a multiprocessing child too, which runs no ``atexit`` functions.
+
+    Called when a worker starts, which is after such a child has cleared the finalizers it inherited.
+    """
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if multiprocessing is None or util is None or multiprocessing.parent_process() is None:
+        return
+    if getattr(util, "_time_execution_pid", None) != os.getpid():
+        util._time_execution_pid = os.getpid()  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of our own
+        util.Finalize(None, close_all, exitpriority=0)
+
+
+def close_all() -> None:
+    """Close every open delivery, all against one clock, and say on stderr what could not be delivered."""
+    deliveries = [delivery for delivery in _tracked if not delivery.is_closed()]
+    began = time.monotonic()
+    for delivery in deliveries:
+        delivery.begin_close()
+    for delivery in deliveries:
+        delivery.close(max(0.0, began + delivery.shutdown_timeout - time.monotonic()))
+    lost = sum(delivery.undelivered() for delivery in deliveries)
+    if lost and sys.stderr is not None:
+        print(f"time_execution: {lost} metrics could not be delivered at exit", file=sys.stderr)  # noqa: T201
+
+
+def _after_fork() -> None:
+    for delivery in list(_tracked):
+        delivery.after_fork()
+
+
+def install_sigterm() -> None:
+    """Make SIGTERM end the process the ordinary way, so that what is queued is delivered.
+
+    The handler raises `SystemExit` in the main thread with status 143, as a shell reports it; a handler that was
+    there before is called first, and decides: when it returns, the process ends as said, unless it was one that
+    ignores the signal. Takes no lock. Call it once, from the main thread.
+
+    Raises:
+        RuntimeError: When called from another thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        msg = "install_sigterm() must be called from the main thread"
+        raise RuntimeError(msg)
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is signal.SIG_IGN or getattr(previous, "_time_execution", False):
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if callable(previous):
+            previous(number, frame)
+        raise SystemExit(128 + number)
+
+    handle._time_execution = True  # type: ignore[attr-defined]  # noqa: SLF001 - so that a second call does nothing
+    signal.signal(signal.SIGTERM, handle)

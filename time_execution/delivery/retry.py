@@ -1,0 +1,99 @@
+"""What an error of a backend means, and how long to wait before the next attempt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from time_execution.exceptions import (
+    BackendDenied,
+    BackendRejected,
+    BackendThrottled,
+    BatchTooLarge,
+    ConfigurationError,
+)
+
+
+class Verdict(Enum):
+    """What to do with the metrics that an exception speaks for."""
+
+    RETRY = "retry"
+    REJECT = "reject"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception of a backend, understood.
+
+    Attributes:
+        verdict: What to do with the metrics.
+        reason: The exception's class name; safe to count and to show, unlike its text.
+        after: The least pause in seconds that the server asked for, or None.
+        denied: Whether asking again soon is pointless, so that the longest pause applies at once.
+    """
+
+    verdict: Verdict
+    reason: str
+    after: float | None = None
+    denied: bool = False
+
+
+def understand(exc: BaseException) -> Failure:
+    """Return what an exception means; an unknown one means *try again*, so that nothing is given up by mistake."""
+    reason = type(exc).__name__
+    if isinstance(exc, BatchTooLarge):
+        return Failure(Verdict.SPLIT, reason)
+    if isinstance(exc, BackendRejected):
+        return Failure(Verdict.REJECT, reason)
+    if isinstance(exc, BackendThrottled):
+        return Failure(Verdict.RETRY, reason, after=exc.retry_after)
+    return Failure(Verdict.RETRY, reason, denied=isinstance(exc, BackendDenied))
+
+
+MAX_AGE = 300.0
+MAX_AGE_WITH_SPOOL = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter: a pause drawn evenly from 0 to ``min(cap, base * 2 ** failures)``.
+
+    Full jitter spreads many clients best after an outage that hit them all at once; see Marc Brooker, "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Attributes:
+        base: The bound of the first pause, in seconds.
+        cap: No pause is longer, in seconds, whatever the server asks for.
+        max_age: Metrics older than this, in seconds, are given up when an attempt fails; None keeps them for ever.
+        jitter: Draws the pause between two bounds; replaced in tests.
+    """
+
+    base: float = 0.5
+    cap: float = 30.0
+    max_age: float | None = MAX_AGE
+    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that could not be kept."""
+        if not 0 < self.base <= self.cap:
+            msg = f"retry: base ({self.base!r} s) must be above 0 and at most cap ({self.cap!r} s)"
+            raise ConfigurationError(msg)
+
+    def pause(self, failures: int, *, after: float | None = None, denied: bool = False) -> float:
+        """Return the seconds to wait after so many failures in a row.
+
+        Args:
+            failures: 1 after the first failure.
+            after: What the server asked for; respected up to `cap`, ignored when it makes no sense.
+            denied: Wait the longest pause at once.
+        """
+        if denied:
+            return self.cap
+        bound = min(self.cap, self.base * 2.0 ** min(failures - 1, 32))
+        drawn = self.jitter(0.0, bound)
+        if after is not None and after > 0:  # also False for NaN
+            return min(self.cap, max(drawn, after))
+        return drawn

@@ -1,0 +1,329 @@
+"""The thread that takes batches from a channel, sends them, and acts on what came of it.
+
+One daemon thread for each channel, started by the first metric and looked after by every later one that comes to
+`Channel.admit`. It owns the backend: it alone sends, and it alone closes, so a client may keep one connection.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from time_execution.delivery import lifecycle
+from time_execution.delivery.retry import Backoff, Failure, Verdict, understand
+from time_execution.types import Metric, Reject, Result, Retry, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from time_execution.delivery.channel import Channel, Entry
+    from time_execution.delivery.deadletter import DeadLetters
+    from time_execution.quietlog import QuietLog
+    from time_execution.types import Results
+
+THREAD_NAME = "TimeExecutionThread"
+_OPEN_AFTER = 5
+
+
+class Worker:
+    """Drives one channel into one backend.
+
+    Args:
+        channel: Where metrics wait.
+        send: Sends a batch; see `time_execution.backends.base.batch_sender`.
+        close_backend: Called once, in the worker's thread, when the channel is closed.
+        backoff: How long to wait after a failure, and when to give up.
+        dead_letters: Where rejected metrics go; None only counts them.
+        queue_timeout: The longest sleep of the idle thread, in seconds.
+        limit: The thread ends after so many metrics, and a fresh one takes over; None for never.
+        log: Where trouble is told.
+        label: Names the backend in log lines.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        send: Callable[[Sequence[Metric]], Results],
+        *,
+        close_backend: Callable[[], None],
+        backoff: Backoff,
+        dead_letters: DeadLetters | None,
+        queue_timeout: float,
+        limit: int | None,
+        log: QuietLog,
+        label: str,
+    ) -> None:
+        self._channel = channel
+        self._send = send
+        self._close_backend = close_backend
+        self._backoff = backoff
+        self._dead_letters = dead_letters
+        self._queue_timeout = queue_timeout
+        self._limit = limit
+        self._log = log
+        self._label = label
+        channel.wake = self.wake
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the thread, which a fork did not copy, and all it knew."""
+        self.thread: threading.Thread | None = None
+        self.failures = 0
+        self._died = False
+        self._adopted = False
+        self._stopping = False
+        self._sleeping = True
+        self._due_at: float | None = None
+        self._retry_at = -math.inf
+        self._failed = 0
+        self._cap = self._channel.batch_items
+
+    # ---- called with the channel's lock held -----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """See to it that somebody deals with what was just queued; start the thread if there is none."""
+        channel = self._channel
+        if not self.is_alive() and channel.waiting() and not self._stopping:
+            self.start()
+        full = len(channel.queue) >= channel.batch_items
+        if self._sleeping or (full and self._due_at is not None):
+            self._sleeping = False
+            self._due_at = None if full else channel.clock() + channel.linger
+            channel.changed.notify_all()
+        channel.set_attention(sleeping=not self.is_alive(), lingering=self._due_at is not None)
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread unless it runs; at the end of the interpreter, when none can start, do nothing."""
+        if self.is_alive():
+            return
+        if self._died:
+            self._channel.ledger.worker_restarts += 1
+            self._died = False
+        self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        # Python 3.12 and later refuse new threads once the interpreter is ending: what is queued is counted at close.
+        with suppress(RuntimeError):
+            self.thread.start()
+            lifecycle.track_worker()
+
+    def hurry(self) -> None:
+        """Send what waits at once, even in the middle of a pause after a failure."""
+        self._retry_at = -math.inf
+        self.wake()
+        self._channel.changed.notify_all()
+
+    def parked(self) -> bool:
+        """Whether the backend is down and all that is left lies in the spool: waiting longer would change nothing."""
+        channel = self._channel
+        return bool(self.failures and channel.store is not None and not channel.queue and not channel.flight_bytes)
+
+    def stop(self) -> None:
+        """Tell the thread to close the backend and end; what it is doing right now no longer counts."""
+        self._stopping = True
+        self._channel.changed.notify_all()
+
+    # ---- the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        channel = self._channel
+        handled = 0
+        try:
+            with channel.lock:
+                channel.owner = threading.get_ident()
+            self._adopt()
+            while self._limit is None or handled < self._limit:
+                batch = self._next_batch(me)
+                if batch is None:
+                    break
+                self._deliver(me, batch)
+                handled += len(batch)
+        except BaseException as exc:  # noqa: BLE001 - whatever ends the thread, its batch is kept and a new one starts
+            self._died = True
+            self._log.tell(f"{self._label}.died", f"{self._label}: worker ended by {type(exc).__name__}; restarting")
+        finally:
+            self._leave(me)
+
+    def _leave(self, me: threading.Thread) -> None:
+        channel = self._channel
+        with channel.lock:
+            if self.thread is not me:
+                return
+            channel.owner = 0
+            self.thread = None
+            self._sleeping = True
+            self._due_at = None
+            channel.set_attention(sleeping=True, lingering=False)
+            limit_reached = not self._died and not self._stopping
+            if limit_reached and channel.waiting():
+                self.start()
+            channel.changed.notify_all()
+        if self._stopping:
+            self._close_backend()
+
+    def _adopt(self) -> None:
+        """Take over the spools of processes that are gone, once."""
+        channel = self._channel
+        if self._adopted or channel.store is None:
+            return
+        self._adopted = True
+        with channel.lock:
+            channel.ledger.adopted += channel.store.adopt()
+
+    def _next_batch(self, me: threading.Thread) -> list[Entry] | None:
+        """Wait until a batch is due and take it; None when the thread should end."""
+        channel = self._channel
+        with channel.lock:
+            while not self._stopping and self.thread is me:
+                pause = self._pause()
+                if pause <= 0:
+                    return self._take()
+                channel.set_attention(sleeping=self._sleeping, lingering=self._due_at is not None)
+                channel.changed.wait(min(pause, self._queue_timeout))
+            return None
+
+    def _pause(self) -> float:
+        """Return how long nothing is due, in seconds; infinity when nothing waits."""
+        channel = self._channel
+        now = channel.clock()
+        self._sleeping = not channel.waiting()
+        if self._sleeping:
+            self._due_at = None
+            return math.inf
+        if channel.in_flight or channel.spooled or self._urgent():
+            self._due_at = None
+            return self._retry_at - now
+        if len(channel.queue) >= channel.batch_items:
+            return 0.0
+        if self._due_at is None:
+            self._due_at = now + channel.linger
+        return self._due_at - now
+
+    def _urgent(self) -> bool:
+        return self._channel.settled < self._channel.flush_target
+
+    def _take(self) -> list[Entry]:
+        channel = self._channel
+        self._due_at = None
+        batch = channel.take(self._cap)
+        channel.set_attention(sleeping=False, lingering=False)
+        again = min(self._failed, len(batch))
+        if again:
+            channel.ledger.retries += 1
+            channel.ledger.retried += again
+        self._failed = 0
+        return batch
+
+    def _deliver(self, me: threading.Thread, batch: list[Entry]) -> None:
+        results: list[Result] = []
+        failure: Failure | None = None
+        try:
+            outcome = self._send([entry.metric for entry in batch])
+            # Consumed here, so that what an iterator reported before it raised is kept.
+            results.extend(_all_stored(len(batch)) if outcome is None else outcome)
+        except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
+            failure = understand(exc)
+            self._log.tell(
+                f"{self._label}.{failure.reason}",
+                f"{self._label}: {failure.reason} while sending {len(batch)} metrics; {_NEXT[failure.verdict]}",
+            )
+        except BaseException:
+            self._settle(me, batch[: len(results)], results, None)
+            raise
+        if failure is None and len(results) < len(batch):
+            results += [Retry("no result")] * (len(batch) - len(results))
+        self._settle(me, batch, results[: len(batch)], failure)
+
+    def _settle(self, me: threading.Thread, batch: list[Entry], results: list[Result], failure: Failure | None) -> None:
+        """Count what became of a batch, keep what is to be sent again, and set the pause before that."""
+        channel, rest = self._channel, batch[len(results) :]
+        if failure is not None and failure.verdict is not Verdict.RETRY:
+            results, rest = self._refused(batch, results, failure), []
+        letters = self._write_dead_letters(batch, results)
+        with channel.lock:
+            if self.thread is not me or self._stopping:
+                return  # closed meanwhile: these metrics are counted already
+            ledger, kept = channel.ledger, []
+            ledger.dead_letters += letters
+            stored = 0
+            after: float | None = failure.after if failure is not None else None
+            for entry, result in zip(batch, results, strict=False):
+                if isinstance(result, Stored):
+                    stored += 1
+                    ledger.duplicates += result.duplicate
+                elif isinstance(result, Reject):
+                    ledger.drop(result.reason)
+                else:
+                    kept.append(entry)
+                    ledger.last_error = result.reason
+                    after = max(after or 0.0, result.after or 0.0)
+            ledger.delivered += stored
+            kept = self._unexpired(kept + rest)
+            self._failed = len(kept)
+            channel.release(len(batch), kept)
+            self._schedule(stored=stored, kept=len(kept), failure=failure, after=after)
+            if self.failures and self._urgent() and channel.store is not None:
+                channel.park()  # somebody waits, and the disk is the safest place to be had
+
+    def _refused(self, batch: list[Entry], results: list[Result], failure: Failure) -> list[Result]:
+        """Turn a refusal of all that has no result into a result for each; a batch too large is halved instead."""
+        rest = len(batch) - len(results)
+        if failure.verdict is Verdict.SPLIT and len(batch) > 1:
+            self._cap = max(1, len(batch) // 2)
+            return results + [Retry(failure.reason)] * rest
+        return results + [Reject(failure.reason)] * rest
+
+    def _schedule(self, *, stored: int, kept: int, failure: Failure | None, after: float | None) -> None:
+        channel = self._channel
+        if failure is not None:
+            channel.ledger.last_error = failure.reason
+        if not kept:
+            self.failures = 0
+            self._retry_at = -math.inf
+            self._cap = min(channel.batch_items, self._cap * 2)
+            return
+        if failure is not None and failure.verdict is Verdict.SPLIT:
+            self._retry_at = -math.inf  # a smaller batch is a different question: no need to wait
+            return
+        self.failures = 1 if stored else self.failures + 1
+        pause = self._backoff.pause(self.failures, after=after, denied=failure is not None and failure.denied)
+        self._retry_at = channel.clock() + pause
+
+    def _unexpired(self, entries: list[Entry]) -> list[Entry]:
+        """Give up what has become too old to be sent again."""
+        max_age = self._backoff.max_age
+        if max_age is None or not entries:
+            return entries
+        oldest = self._channel.clock() - max_age
+        young = [entry for entry in entries if entry.born >= oldest]
+        self._channel.ledger.drop("expired", len(entries) - len(young))
+        return young
+
+    def _write_dead_letters(self, batch: list[Entry], results: list[Result]) -> int:
+        if self._dead_letters is None:
+            return 0
+        refused = [(entry, result) for entry, result in zip(batch, results, strict=False) if isinstance(result, Reject)]
+        return sum(self._dead_letters.append(entry.metric, result.reason, result.detail) for entry, result in refused)
+
+    def health(self) -> dict[str, Any]:
+        """Return ``state`` (``ok``, ``failing``, ``open``: the circuit is open) and ``failures`` in a row."""
+        state = "ok" if not self.failures else "failing" if self.failures < _OPEN_AFTER else "open"
+        return {"state": state, "failures": self.failures}
+
+
+_STORED = Stored()
+_NEXT = {
+    Verdict.RETRY: "they stay queued and are sent again",
+    Verdict.REJECT: "they are refused for good and dropped",
+    Verdict.SPLIT: "sending smaller batches",
+}
+
+
+def _all_stored(count: int) -> list[Result]:
+    return [_STORED] * count

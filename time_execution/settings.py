@@ -1,0 +1,252 @@
+"""The one `settings` object: what is configured, for the whole process and for the block or task at hand.
+
+Settings are published as immutable snapshots. A measured call never reads them: it compares a version, and compiles
+its plan anew when that changed (`time_execution.plan`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import socket
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from time_execution import config
+from time_execution.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextvars import Token
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_OVERRIDDEN = -1
+_versions = itertools.count(1)
+
+
+class Snapshot:
+    """The settings at one moment, with their backends and hooks resolved. Immutable.
+
+    Attributes:
+        version: Never equal to another snapshot's; at least 1.
+        values: The settings.
+        owned: The backends that we built from a class, an import path or a URL, and so must close.
+        sinks: The backends ready to be called; the pipeline makes them of it at first need.
+    """
+
+    __slots__ = ("hostname", "owned", "sinks", "values", "version")
+
+    def __init__(self, values: config.Values, owned: tuple[Any, ...] = ()) -> None:
+        self.version = next(_versions)
+        self.values = values
+        self.owned = owned
+        self.sinks: Any = None
+        self.hostname = values.hostname or socket.gethostname()
+
+
+class Live:
+    """What a measured call compares with: the version of the settings in force everywhere.
+
+    While any ``with settings(...)`` is open in some thread or task, the version matches no plan, and every call asks
+    which snapshot holds in its own context.
+    """
+
+    __slots__ = ("lock", "overrides", "snapshot", "version")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.overrides = 0
+        self.publish(Snapshot(config.Values()))
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force."""
+        with self.lock:
+            self.snapshot = snapshot
+            self.version = _OVERRIDDEN if self.overrides else snapshot.version
+
+    def shift(self, change: int) -> None:
+        """Count blocks with settings of their own."""
+        with self.lock:
+            self.overrides += change
+            self.version = _OVERRIDDEN if self.overrides else self.snapshot.version
+
+
+live = Live()
+_override: ContextVar[Snapshot | None] = ContextVar("time_execution_settings", default=None)
+
+
+def current() -> Snapshot:
+    """Return the snapshot in force in this thread or task."""
+    return _override.get() or live.snapshot
+
+
+class Settings:
+    """What is configured; read its attributes, change them with `configure` or for a block with ``with settings(...)``.
+
+    Attributes:
+        backends: Where metrics go: instances, in order.
+        hooks: What runs after each measured call, in order.
+        duration_field: The name under which the duration is stored; ``value`` unless set.
+        origin: Stored as ``origin`` with each metric, when set.
+        hostname: Stored with each metric; this machine's name unless set.
+        raise_errors: Let exceptions of hooks and direct backends reach the caller; for tests only.
+        enabled: False makes every decorator do nothing.
+        sample_rate: The share of calls that are measured, 0 to 1; the others run undisturbed.
+        include: Patterns (`fnmatch`) of the names to measure; empty for all.
+        exclude: Patterns of names not to measure.
+        log_interval: One log line for each kind of trouble in so many seconds.
+    """
+
+    def configure(self, source: Mapping[str, Any] | str | Path | None = None, /, **changes: Any) -> None:
+        """Change settings for the whole process: keys given replace, others stay.
+
+        With nothing given, read the environment (``TIME_EXECUTION_*``), then ``[tool.time_execution]`` in
+        ``pyproject.toml`` or ``[time_execution]`` in ``setup.cfg``; should none of them name a backend and none be
+        set yet, metrics are kept in the SQLite file ``metrics.db`` of the working directory.
+        Thread-safe. Blocks while a backend that an earlier call built itself is closed.
+
+        Args:
+            source: A mapping of settings, or the path of a TOML or cfg file; keyword arguments win over it.
+            **changes: Settings by name.
+
+        Raises:
+            ConfigurationError: When a setting is unknown or its value is wrong.
+            MissingExtraError: When a backend needs a client that is not installed.
+        """
+        found = _read(source)
+        if source is None and not changes:
+            found = config.discover()
+            if "backends" not in found and not live.snapshot.values.backends:
+                found["backends"] = config.defaults_when_nothing()
+        merged = found | config.validate(changes)
+        with live.lock:
+            before, after = live.snapshot, _derive(live.snapshot, merged)
+            live.publish(after)
+        _close(backend for backend in before.owned if not _is_among(backend, after.owned))
+
+    def __call__(self, **changes: Any) -> Override:
+        """Return a context manager that changes settings for a block, in this thread or task only.
+
+        Threads started inside do not inherit it; asyncio tasks created inside do. Changes that `configure` makes
+        meanwhile do not show in the block.
+
+        Raises:
+            ConfigurationError: When a setting is unknown or its value is wrong.
+        """
+        return Override(config.validate(changes, source="settings()"))
+
+    def reset(self) -> None:
+        """Forget everything configured, and close the backends that we built."""
+        before = live.snapshot
+        live.publish(Snapshot(config.Values()))
+        _close(before.owned)
+
+    if TYPE_CHECKING:  # so that a misspelt name is an error to a type checker
+        backends: tuple[Any, ...]
+        hooks: tuple[Callable[..., Any], ...]
+        duration_field: str
+        origin: str | None
+        hostname: str
+        raise_errors: bool
+        enabled: bool
+        sample_rate: float
+        include: tuple[str, ...]
+        exclude: tuple[str, ...]
+        log_interval: float
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a setting as it is in force here."""
+            if name == "hostname":
+                return current().hostname
+            if name in config.FIELDS:
+                return getattr(current().values, name)
+            msg = f"there is no setting {name!r}; there are {', '.join(config.FIELDS)}"
+            raise AttributeError(msg)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: a setting that is assigned would not be checked."""
+        msg = f"settings.{name} cannot be assigned; use settings.configure({name}=...)"
+        raise AttributeError(msg)
+
+    def __repr__(self) -> str:
+        """Return the settings; backends show no secrets."""
+        values = current().values
+        shown = ", ".join(f"{field.name}={getattr(values, field.name)!r}" for field in dataclasses.fields(values))
+        return f"Settings({shown})"
+
+
+class Override:
+    """Settings for a block. Not to be shared between threads; may be entered again after it was left."""
+
+    def __init__(self, changes: dict[str, Any]) -> None:
+        self._changes = changes
+        self._token: Token[Snapshot | None] | None = None
+        self._snapshot: Snapshot | None = None
+
+    def __enter__(self) -> Self:
+        """Put the changed settings in force in this context."""
+        if self._token is not None:
+            msg = "this settings() block is open already"
+            raise ConfigurationError(msg)
+        self._snapshot = _derive(current(), self._changes, inherit=False)
+        self._token = _override.set(self._snapshot)
+        live.shift(1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Restore what was in force before, and close what this block built."""
+        token, snapshot = self._token, self._snapshot
+        if token is None or snapshot is None:
+            return
+        self._token = self._snapshot = None
+        live.shift(-1)
+        _override.reset(token)
+        _close(snapshot.owned)
+
+
+def _read(source: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
+    if source is None:
+        return {}
+    if isinstance(source, Mapping):
+        return config.validate(source)
+    return config.from_file(source)
+
+
+def _derive(base: Snapshot, changes: Mapping[str, Any], *, inherit: bool = True) -> Snapshot:
+    """Return a snapshot with changes, its backends and hooks resolved."""
+    resolved = dict(changes)
+    owned = base.owned if inherit else ()
+    if "backends" in resolved:
+        specs = resolved["backends"]
+        backends = tuple(config.resolve_backend(spec, index=index) for index, spec in enumerate(specs))
+        built = [backend for backend, spec in zip(backends, specs, strict=True) if backend is not spec]
+        # One that an earlier call built and that is handed in again stays ours.
+        owned = (*built, *(backend for backend in owned if _is_among(backend, backends)))
+        resolved["backends"] = backends
+    if "hooks" in resolved:
+        resolved["hooks"] = tuple(
+            config.resolve_hook(spec, index=index) for index, spec in enumerate(resolved["hooks"])
+        )
+    return Snapshot(dataclasses.replace(base.values, **resolved), owned)
+
+
+def _is_among(backend: Any, backends: tuple[Any, ...]) -> bool:
+    return any(backend is other for other in backends)
+
+
+def _close(backends: Iterable[Any]) -> None:
+    for backend in backends:
+        close = getattr(backend, "close", None)
+        if callable(close):
+            close()
+
+
+settings = Settings()
