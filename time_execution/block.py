@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter_ns as clock
 from typing import TYPE_CHECKING, Any
 
+from time_execution.hooks.chain import NONE_STARTED
+from time_execution.pipeline import is_inside
 from time_execution.plan import Target
 
 if TYPE_CHECKING:
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from time_execution.plan import Begun, Outcome, Plan
+    from time_execution.hooks.chain import Started
+    from time_execution.plan import Plan
 
 _MAX_TARGETS = 1000
 _targets: dict[str, Target] = {}
@@ -28,7 +31,7 @@ class Block:
         fields: Fields of the metric; more may be added inside the block, through `fields`.
     """
 
-    __slots__ = ("_begun", "_plan", "_started", "_target", "fields")
+    __slots__ = ("_hooks", "_plan", "_started", "_target", "fields")
 
     def __init__(self, name: str, fields: dict[str, Any]) -> None:
         target = _targets.get(name)
@@ -38,16 +41,16 @@ class Block:
             target = _targets[name] = Target(None, name)
         self._target = target
         self.fields = fields
-        self._begun: Begun = None
+        self._hooks: Started = NONE_STARTED
         self._plan: Plan | None = None
         self._started = 0
 
     def __enter__(self) -> Self:
         """Start the clock."""
         plan = self._target.refresh()
-        self._plan = plan if self._target.wants(plan) else None
-        if self._plan is not None:
-            self._begun = plan.begin(self._target, (), {}, eager=True)
+        unwanted = (plan.partial and not plan.is_wanted()) or (is_inside() and plan.is_reentrant())
+        self._plan = None if unwanted else plan
+        self._hooks = plan.begin((self, (), self.fields)) or NONE_STARTED
         self._started = clock()
         return self
 
@@ -55,10 +58,9 @@ class Block:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop the clock and hand over the metric; an exception passes."""
-        ended = clock()
-        if self._plan is not None and self._begun is not None:
-            self._begun[0].update(self.fields)
-            self._plan.finish(self._target, self._begun, (self._started, ended), (None, exc, (), {}))
+        span = (self._started, clock())
+        if self._plan is not None:
+            self._plan.finish(self._hooks, span, (self, (), self.fields), None, exc, self.fields)
 
     async def __aenter__(self) -> Self:
         """Start the clock."""
@@ -68,8 +70,6 @@ class Block:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop the clock and hand over the metric, awaiting asynchronous hooks; an exception passes."""
-        ended = clock()
-        if self._plan is not None and self._begun is not None:
-            self._begun[0].update(self.fields)
-            outcome: Outcome = (None, exc, (), {})
-            await self._plan.finish_async(self._target, self._begun, (self._started, ended), outcome)
+        span = (self._started, clock())
+        if self._plan is not None:
+            await self._plan.finish_async(self._hooks, span, (self, (), self.fields), None, exc, self.fields)

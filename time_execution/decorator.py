@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from time_execution.block import Block
 from time_execution.construction import measure_construction
 from time_execution.naming import name_of
-from time_execution.plan import Begun, Plan, Target
+from time_execution.pipeline import is_inside
+from time_execution.plan import Plan, Target
 from time_execution.settings import live
 
 if TYPE_CHECKING:
+    from time_execution.hooks.chain import Call, Started
     from time_execution.types import AnyHook
 
 F = TypeVar("F")
@@ -223,43 +225,54 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
     return wrapper
 
 
-# ---- the slow way: settings changed, a hook or a direct backend has to see the metric, several queues ----------------
+# ---- the slow way: settings changed, a hook or a direct backend has to see the metric, several queues ---------------
+
+
+def _plan_of(target: Target) -> Plan | None:
+    """Return the plan for this call, or None when it is not to be measured."""
+    plan = target.plan
+    if plan.serial != live.version:
+        plan = target.refresh()
+    if (plan.partial and not plan.is_wanted()) or (is_inside() and plan.is_reentrant()):
+        return None
+    return plan
 
 
 def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    plan, func = target.refresh(), target.func
-    if not target.wants(plan):
+    plan, func = _plan_of(target), target.func
+    if plan is None:
         return func(*args, **kwargs)
-    begun = plan.begin(target, args, kwargs)
+    call = (func, args, kwargs)
+    hooks = plan.begin(call)
     started = clock()
     try:
         response = func(*args, **kwargs)
     except BaseException as exc:
-        plan.finish(target, begun, (started, clock()), (None, exc, args, kwargs))
+        plan.finish(hooks, (started, clock()), call, None, exc)
         raise
-    plan.finish(target, begun, (started, clock()), (response, None, args, kwargs))
+    plan.finish(hooks, (started, clock()), call, response)
     return response
 
 
 async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    plan, func = target.refresh(), target.func
-    if not target.wants(plan):
+    plan, func = _plan_of(target), target.func
+    if plan is None:
         return await func(*args, **kwargs)
-    begun = plan.begin(target, args, kwargs)
-    return await _await(target, plan, begun, func(*args, **kwargs), args, kwargs)
+    call = (func, args, kwargs)
+    return await _await(plan, plan.begin(call), func(*args, **kwargs), call)
 
 
-async def _await(target: Target, plan: Plan, begun: Begun, awaitable: Any, *call: Any) -> Any:
+async def _await(plan: Plan, hooks: Started | None, awaitable: Any, call: Call) -> Any:
     started = clock()
     try:
         response = await awaitable
     except Exception as exc:
-        await plan.finish_async(target, begun, (started, clock()), (None, exc, *call))
+        await plan.finish_async(hooks, (started, clock()), call, None, exc)
         raise
     except BaseException as exc:  # cancelled or closed: nothing may be awaited any more
-        plan.finish(target, begun, (started, clock()), (None, exc, *call))
+        plan.finish(hooks, (started, clock()), call, None, exc)
         raise
-    await plan.finish_async(target, begun, (started, clock()), (response, None, *call))
+    await plan.finish_async(hooks, (started, clock()), call, response)
     return response
 
 
@@ -267,19 +280,20 @@ def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
     """Wrap a plain function around a coroutine function: it may return something to await, or the result itself."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = target.refresh()
-        if not target.wants(plan):
+        plan = _plan_of(target)
+        if plan is None:
             return func(*args, **kwargs)
-        begun = plan.begin(target, args, kwargs)
+        call = (func, args, kwargs)
+        hooks = plan.begin(call)
         started = clock()
         try:
             response = func(*args, **kwargs)
         except BaseException as exc:
-            plan.finish(target, begun, (started, clock()), (None, exc, args, kwargs))
+            plan.finish(hooks, (started, clock()), call, None, exc)
             raise
         if inspect.isawaitable(response):
-            return _await(target, plan, begun, response, args, kwargs)
-        plan.finish(target, begun, (started, clock()), (response, None, args, kwargs))
+            return _await(plan, hooks, response, call)
+        plan.finish(hooks, (started, clock()), call, response)
         return response
 
     return wrapper
@@ -287,18 +301,19 @@ def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
 
 def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        plan = target.refresh()
-        if not target.wants(plan):
+        plan = _plan_of(target)
+        if plan is None:
             return (yield from func(*args, **kwargs))
-        begun = plan.begin(target, args, kwargs)
+        call = (func, args, kwargs)
+        hooks = plan.begin(call)
         started = clock()
         try:
             response = yield from func(*args, **kwargs)
         except BaseException as exc:
             error = None if isinstance(exc, GeneratorExit) else exc  # to be closed is no failure
-            plan.finish(target, begun, (started, clock()), (None, error, args, kwargs))
+            plan.finish(hooks, (started, clock()), call, None, error)
             raise
-        plan.finish(target, begun, (started, clock()), (response, None, args, kwargs))
+        plan.finish(hooks, (started, clock()), call, response)
         return response
 
     return wrapper
@@ -306,9 +321,9 @@ def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) ->
 
 def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Target) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        plan = target.refresh()
-        measured = target.wants(plan)
-        begun = plan.begin(target, args, kwargs) if measured else None
+        plan = _plan_of(target)
+        call = (func, args, kwargs)
+        hooks = plan.begin(call) if plan is not None else None
         error: BaseException | None = None
         generator = func(*args, **kwargs)
         started = clock()
@@ -332,20 +347,14 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
             error = exc
             raise
         finally:
-            if measured:
-                finish = plan.finish_async if error is None or isinstance(error, Exception) else _finish_now(plan)
-                await finish(target, begun, (started, clock()), (None, error, args, kwargs))
+            if plan is not None:
+                span = (started, clock())
+                if error is None or isinstance(error, Exception):
+                    await plan.finish_async(hooks, span, call, None, error)
+                else:
+                    plan.finish(hooks, span, call, None, error)
 
     return wrapper
-
-
-def _finish_now(plan: Plan) -> Callable[..., Any]:
-    """Return a form of `Plan.finish` that awaits nothing, for a generator that was cancelled."""
-
-    async def finish(*call: Any) -> None:
-        plan.finish(*call)
-
-    return finish
 
 
 _WRAPPERS: dict[str, Callable[[Any, Target], Callable[..., Any]]] = {

@@ -1,20 +1,19 @@
 """Keeps what hooks and backends raise away from the measured call, and counts it.
 
-The call path holds no ``except Exception`` but the one that a `Guard` stands for: ``with guard: hook(...)``.
+A broad ``except`` stands where others' code is called and nowhere else: in `Step`, and once each in the loops over
+hooks and over direct backends, where the call that `Step.attempt` adds would show in what a measured call costs.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
+    from collections.abc import Callable
 
 _MAX_KINDS = 1000
 
@@ -62,36 +61,55 @@ class Faults:
 faults = Faults()
 
 
-class Guard:
-    """A context manager that swallows an `Exception`, counts it and logs it once a window; reusable and thread-safe.
+FAILED: Any = object()
+"""What `Step.attempt` returns when the call raised."""
+
+
+class Step:
+    """A hook or a backend, called so that what it raises stops here, is counted, and is logged once a window.
 
     What is no `Exception` passes: ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError``, ``GeneratorExit``.
+    Thread-safe.
+
+    Args:
+        call: What is called.
+        kind: ``hook`` or ``backend``.
+        label: Which of them, for counters and log lines.
+        raises: Let everything through; for tests.
 
     Attributes:
-        last: Class name of the exception swallowed last.
+        last: Class name of the exception caught last.
     """
 
-    __slots__ = ("_kind", "_label", "_raise_errors", "last")
+    __slots__ = ("_kind", "call", "label", "last", "raises")
 
-    def __init__(self, kind: Literal["hook", "backend"], label: str, *, raise_errors: bool = False) -> None:
-        self._kind = kind
-        self._label = label
-        self._raise_errors = raise_errors
+    def __init__(self, call: Callable[..., Any], *, kind: Literal["hook", "backend"], label: str, raises: bool) -> None:
+        self.call = call
+        self.label = label
         self.last = ""
+        self.raises = raises
+        self._kind = kind
 
-    def __enter__(self) -> Self:
-        """Return the guard."""
-        return self
+    def attempt(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the call returns, or `FAILED`."""
+        try:
+            return self.call(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - answers for others' code
+            return self.fail(exc)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        """Swallow an exception unless ``settings.raise_errors`` is set."""
-        if kind is None or not issubclass(kind, Exception):
-            return False
-        self.last = kind.__name__
-        faults.count(self._kind, self._label, self.last)
-        faults.log.tell(
-            f"{self._kind}.{self._label}.{self.last}", f"{self._kind} {self._label} raised {self.last}; it is skipped"
-        )
-        return not self._raise_errors
+    async def attempt_async(self, kwargs: dict[str, Any]) -> Any:
+        """Await the call and return what it returns, or `FAILED`."""
+        try:
+            return await self.call(**kwargs)
+        except Exception as exc:  # noqa: BLE001 - answers for others' code
+            return self.fail(exc)
+
+    def fail(self, exc: Exception) -> Any:
+        """Count and log an exception; returns `FAILED`, or raises it when ``settings.raise_errors`` is set."""
+        self.last = type(exc).__name__
+        faults.count(self._kind, self.label, self.last)
+        if self.raises:
+            raise exc
+        key = f"{self._kind}.{self.label}.{self.last}"
+        faults.log.tell(key, f"{self._kind} {self.label} raised {self.last}; it is skipped")
+        return FAILED

@@ -6,24 +6,33 @@ backend raises stops at its guard; what a direct backend measures about itself i
 
 from __future__ import annotations
 
+from _thread import get_ident
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from time_execution.backends.base import single_sender
 from time_execution.backends.threaded import ThreadedBackend
-from time_execution.guard import Guard, faults
+from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
 from time_execution.settings import Snapshot, current
 from time_execution.types import NAME, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from time_execution.delivery.channel import Channel
 
-IDLE, IN_HOOKS, IN_BACKENDS = 0, 1, 2
-inside: ContextVar[int] = ContextVar("time_execution_inside", default=IDLE)
-"""What of the pipeline runs in this context right now, so that it does not measure itself without end."""
+IN_HOOKS, IN_BACKENDS = "in hooks", "in backends"
+inside: dict[int, str] = {}
+"""What of the pipeline runs in a thread right now, by its ident, so that it does not measure itself without end.
+
+A dict and not a context variable, which costs a measured call twice as much to set and reset; for what an asynchronous
+hook awaits, `inside_task` says the same.
+"""
+inside_task: ContextVar[bool] = ContextVar("time_execution_inside", default=False)
+
+
+def is_inside() -> bool:
+    """Whether this code was called by a hook or a backend of ours."""
+    return bool(inside and get_ident() in inside) or inside_task.get()
 
 
 class Sinks:
@@ -31,43 +40,54 @@ class Sinks:
 
     Attributes:
         channels: The queues of the `ThreadedBackend` instances.
-        direct: Function and guard of each of the others.
+        direct: Each of the others, to be called with a metric.
     """
 
-    __slots__ = ("channels", "direct", "queued")
+    __slots__ = ("_queued", "channels", "direct")
 
-    def __init__(self, backends: tuple[Any, ...], *, raise_errors: bool = False) -> None:
-        self.queued = tuple(backend for backend in backends if isinstance(backend, ThreadedBackend))
-        self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self.queued)
-        self.direct: tuple[tuple[Callable[[Metric], None], Guard], ...] = tuple(
-            (single_sender(backend), Guard("backend", label_of(backend), raise_errors=raise_errors))
+    def __init__(self, backends: tuple[Any, ...], *, raises: bool = False) -> None:
+        self._queued = tuple(backend for backend in backends if isinstance(backend, ThreadedBackend))
+        self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self._queued)
+        self.direct = tuple(
+            Step(single_sender(backend), kind="backend", label=label_of(backend), raises=raises)
             for backend in backends
             if not isinstance(backend, ThreadedBackend)
         )
 
-    def put(self, metric: Metric) -> None:
-        """Hand a metric to each backend; one that fails is counted and keeps no other from its copy."""
-        for backend in self.queued:
-            backend.enqueue(metric)
-        if not self.direct:
-            return
-        if inside.get() == IN_BACKENDS:
+    def put(self, metric: dict[str, Any]) -> None:
+        """Hand a metric to each backend; one that fails is counted and keeps no other from it."""
+        ident = get_ident()
+        before = inside.get(ident)
+        if before is IN_BACKENDS and self.direct:
             faults.count("backend", str(metric.get(NAME)), "reentrant")
             return
-        token = inside.set(IN_BACKENDS)
+        inside[ident] = IN_HOOKS
         try:
-            for send, guard in self.direct:
-                with guard:
-                    send(metric.copy())
+            self.put_inside(metric, ident)
         finally:
-            inside.reset(token)
+            if before is None:
+                del inside[ident]
+            else:
+                inside[ident] = before
+
+    def put_inside(self, metric: dict[str, Any], ident: int) -> None:
+        """Do what `put` does for a caller that has entered `inside`, and will leave it."""
+        for backend in self._queued:
+            backend.enqueue(metric)
+        if self.direct:
+            inside[ident] = IN_BACKENDS
+            for step in self.direct:
+                try:
+                    step.call(metric)
+                except Exception as exc:  # noqa: BLE001 - see `guard`
+                    step.fail(exc)
 
 
 def sinks_of(snapshot: Snapshot) -> Sinks:
     """Return the sinks of a snapshot; made once for each."""
     sinks: Sinks | None = snapshot.sinks
     if sinks is None:
-        sinks = snapshot.sinks = Sinks(snapshot.values.backends, raise_errors=snapshot.values.raise_errors)
+        sinks = snapshot.sinks = Sinks(snapshot.values.backends, raises=snapshot.values.raise_errors)
     return sinks
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import time
+from _thread import get_ident
 from collections import deque
+from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from time_execution.formats.timestamp import to_datetime
 from time_execution.guard import faults
-from time_execution.hooks.chain import Chain, Started
-from time_execution.pipeline import IDLE, IN_HOOKS, Sinks, inside, sinks_of
+from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
+from time_execution.pipeline import IN_HOOKS, Sinks, inside, inside_task, sinks_of
 from time_execution.settings import current, live
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, Metric
 
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from time_execution.delivery.channel import Channel
     from time_execution.settings import Snapshot
 
+_UTC = timezone.utc
+_now = datetime.now
+_new_metric = Metric.__new__  # its constructor in Python would cost as much as the rest of a metric
 _NO_LINE: Any = None
 _NO_VERSION = 0
+
+Span = tuple[int, int]
+"""Two readings of ``time.perf_counter_ns()``: when a call began and when it ended."""
 
 
 class Plan:
@@ -33,6 +39,7 @@ class Plan:
         serial: The version of the settings that this was compiled for.
         line: On the fast way, the one channel to append to; `queue` and `append` are its own.
         skip: Nothing is measured: switched off, or filtered out by name.
+        partial: Not every call is measured.
         eager: The metric is made by the caller, since hooks or a direct backend must see it.
     """
 
@@ -41,7 +48,9 @@ class Plan:
         "chain",
         "duration_field",
         "eager",
+        "has_hooks",
         "line",
+        "partial",
         "queue",
         "sample_rate",
         "serial",
@@ -59,8 +68,9 @@ class Plan:
         self.sample_rate = values.sample_rate
         self.sinks: Sinks = sinks_of(snapshot)
         default_hooks = () if target.disable_default_hooks else values.hooks
-        self.chain = Chain((*default_hooks, *target.extra_hooks), raise_errors=values.raise_errors)
-        self.eager = bool(self.chain or self.sinks.direct)
+        self.chain = Chain((*default_hooks, *target.extra_hooks), raises=values.raise_errors)
+        self.has_hooks = bool(self.chain)
+        self.eager = bool(self.has_hooks or self.sinks.direct)
         # In the order of the document that users know from upstream.
         self.template: dict[str, Any] = {NAME: target.name, self.duration_field: 0.0, HOSTNAME: snapshot.hostname}
         if values.origin is not None:
@@ -70,7 +80,8 @@ class Plan:
         if self.sample_rate < 1.0:
             self.template["sample_rate"] = self.sample_rate
         channels = self.sinks.channels
-        fast = not (self.skip or self.eager or self.sample_rate < 1.0) and len(channels) == 1
+        self.partial = self.skip or self.sample_rate < 1.0
+        fast = not (self.partial or self.eager) and len(channels) == 1
         self.version = self.serial if fast else _NO_VERSION
         self.line: Channel = channels[0] if fast else _NO_LINE
         self.queue: deque[Any] = self.line.queue if fast else deque()
@@ -78,84 +89,94 @@ class Plan:
 
     def metric(self, started: int, ended: int, wall_offset: int) -> Metric:
         """Return the metric of a call, its timestamp in integer nanoseconds; see `types.Draft`."""
-        metric = Metric(self.template)
+        metric = _new_metric(Metric)
+        metric.update(self.template)
         metric[self.duration_field] = (ended - started) / 1e6
         metric[TIMESTAMP] = ended + wall_offset
         return metric
 
-    def is_sampled(self) -> bool:
-        """Draw whether this call is measured."""
-        return bool(self.sample_rate >= 1.0 or random.random() < self.sample_rate)  # noqa: S311 - no secret depends on it
+    def is_wanted(self) -> bool:
+        """Whether this call is measured: switched on, not filtered out by name, and drawn when only a share is."""
+        return not self.skip and random.random() < self.sample_rate  # noqa: S311 - no secret depends on it
 
-    # ---- the eager way ---------------------------------------------------------------------------------------------
+    def is_reentrant(self) -> bool:
+        """Whether measuring this call, made by a hook or a backend, could go on without end; counted when so."""
+        if self.eager:
+            faults.count("hook", str(self.template[NAME]), "reentrant")
+        return self.eager
 
-    def begin(self, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], *, eager: bool = False) -> Begun:
-        """Start the metric and the hooks that run around the call; None when a draft will do."""
-        if not (self.eager or eager):
-            return None
-        metric = Metric(self.template)
-        if not self.chain.wraps:
-            return metric, {}
-        token = inside.set(IN_HOOKS)
+    def begin(self, call: Call) -> Started | None:
+        """Start the hooks that run around the call; returns them, or None when a draft will do for the metric."""
+        if not self.chain.has_generators:
+            return NONE_STARTED if self.eager else None
+        ident = get_ident()
+        inside[ident] = IN_HOOKS
         try:
-            return metric, self.chain.begin(target.func, args, kwargs, metric)
+            return self.chain.begin(*call)
         finally:
-            inside.reset(token)
+            del inside[ident]
 
-    def finish(self, target: Target, begun: Begun, span: Span, outcome: Outcome) -> None:
-        """Complete the metric of a call that just ended, run the hooks and hand it to the backends."""
-        if begun is None:
+    def finish(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Make the metric of a call that just ended, run the hooks, and hand it to the backends.
+
+        Args:
+            started: What `begin` returned.
+            span: When the call began and ended.
+            call: The function and its arguments.
+            response: What it returned.
+            exception: What it raised.
+            fields: More fields of this one metric.
+        """
+        if started is None:
             for channel in self.sinks.channels:
                 channel.admit((self, *span))
             return
-        metric, hooks = begun
-        self._complete(metric, span)
-        if self.chain:
-            token = inside.set(IN_HOOKS)
-            try:
-                self.chain.finish(metric, hooks, _context(target, metric, outcome))
-            finally:
-                inside.reset(token)
-        self.sinks.put(metric)
-
-    async def finish_async(self, target: Target, begun: Begun, span: Span, outcome: Outcome) -> None:
-        """Complete the metric as `finish` does, awaiting asynchronous hooks."""
-        if begun is None or not self.chain.is_async:
-            self.finish(target, begun, span, outcome)
-            return
-        metric, hooks = begun
-        self._complete(metric, span)
-        token = inside.set(IN_HOOKS)
+        metric = self._eager_metric(span, fields)
+        ident = get_ident()
+        inside[ident] = IN_HOOKS
         try:
-            await self.chain.finish_async(metric, hooks, _context(target, metric, outcome))
+            if self.has_hooks:
+                self.chain.finish(metric, started, call, response, exception)
+            self.sinks.put_inside(metric, ident)
         finally:
-            inside.reset(token)
+            inside.pop(ident, None)
+
+    async def finish_async(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Do what `finish` does, awaiting asynchronous hooks."""
+        if started is None or not self.chain.has_async:
+            self.finish(started, span, call, response, exception, fields)
+            return
+        metric = self._eager_metric(span, fields)
+        token = inside_task.set(True)
+        try:
+            await self.chain.finish_async(metric, started, call, response, exception)
+        finally:
+            inside_task.reset(token)
         self.sinks.put(metric)
 
-    def _complete(self, metric: Metric, span: Span) -> None:
+    def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
+        metric = self.template.copy()
         metric[self.duration_field] = (span[1] - span[0]) / 1e6
-        metric[TIMESTAMP] = to_datetime(time.time_ns())
-
-
-Begun = tuple[Metric, Started] | None
-"""A metric that a call has started, and its waiting hooks; None when a draft will do."""
-
-Span = tuple[int, int]
-"""Two readings of ``time.perf_counter_ns()``: when a call began and when it ended."""
-Outcome = tuple[Any, "BaseException | None", tuple[Any, ...], dict[str, Any]]
-"""How a call ended: response, exception, and the arguments it had."""
-
-
-def _context(target: Target, metric: Metric, outcome: Outcome) -> dict[str, Any]:
-    response, exception, args, kwargs = outcome
-    return {
-        "response": response,
-        "exception": exception,
-        "metric": metric,
-        "func": target.func,
-        "func_args": args,
-        "func_kwargs": kwargs,
-    }
+        metric[TIMESTAMP] = _now(_UTC)
+        if fields:
+            metric.update(fields)
+        return metric
 
 
 class Target:
@@ -201,15 +222,6 @@ class Target:
         if override is None or override.serial != snapshot.version:
             override = self._override = Plan(self, snapshot)
         return override
-
-    def wants(self, plan: Plan) -> bool:
-        """Whether this call is measured: not when filtered out, not sampled, or made by a hook or a backend of ours."""
-        if plan.skip or not plan.is_sampled():
-            return False
-        if plan.eager and inside.get() != IDLE:
-            faults.count("hook", self.name, "reentrant")
-            return False
-        return True
 
 
 def _is_wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -41,7 +41,9 @@ class Metric(dict[str, Any]):
             dash, a sequence number. Set by delivery; None for a metric that went to a direct backend.
     """
 
-    __slots__ = ("id", "kind", "unit")
+    kind: Kind = "timing"
+    unit: str | None = None
+    id: str | None = None
 
     def __init__(
         self,
@@ -53,9 +55,12 @@ class Metric(dict[str, Any]):
         id: str | None = None,  # noqa: A002 - the field's standard name
     ) -> None:
         super().__init__(fields or ())
-        self.kind: Kind = kind
-        self.unit = unit
-        self.id = id
+        if kind != "timing":
+            self.kind = kind
+        if unit is not None:
+            self.unit = unit
+        if id is not None:
+            self.id = id
 
     def copy(self) -> Metric:
         """Return a shallow copy that keeps the attributes too."""
@@ -179,7 +184,7 @@ class Clock(Protocol):
 
 
 class Draft(Protocol):
-    """What a measured call leaves in a queue instead of a metric, so that the caller pays for no more than two readings.
+    """What a measured call leaves in a queue instead of a metric, so that the caller pays for two readings only.
 
     A queue holds ``(draft, started, ended)`` with both readings of ``time.perf_counter_ns()``; the worker makes the
     metric from it.

@@ -141,10 +141,13 @@ class ThreadedBackend(BaseMetricsBackend):
         for metric in metrics:
             self.enqueue(metric if isinstance(metric, Metric) else Metric(metric, kind="value"))
 
-    def enqueue(self, metric: Metric) -> None:
-        """Queue a copy of a metric, in a form that any store can keep, and return."""
+    def enqueue(self, metric: Mapping[str, Any]) -> None:
+        """Queue a copy of a metric, in a form that any store can keep, and return; a plain dict counts as a timing."""
         fields, size = snapshot_fields(metric)
-        self.channel.offer(Metric(fields, kind=metric.kind, unit=metric.unit), size)
+        copy = Metric(fields)
+        if isinstance(metric, Metric):
+            copy.kind, copy.unit = metric.kind, metric.unit
+        self.channel.offer(copy, size)
 
     def start_worker(self) -> None:
         """Start the worker's thread now instead of with the first metric; does nothing when it runs."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from time_execution.guard import Guard, faults
+from time_execution.guard import FAILED, Step, faults
 from time_execution.types import HOOK_ERROR
 
 _PLAIN, _GENERATOR, _ASYNC = "plain", "generator", "async"
-Started: TypeAlias = "dict[int, Generator[None, Any, Any]]"
-"""Generator hooks that wait at their ``yield``: position in the chain -> generator."""
+Started: TypeAlias = "dict[int, tuple[Generator[Any, Any, Any], Step]]"
+"""Generator hooks that wait at their ``yield`` (or `FAILED` in their place), and how to go on with each."""
+NONE_STARTED: Started = {}
+
+Call: TypeAlias = "tuple[Any, tuple[Any, ...], dict[str, Any]]"
+"""What was called: the function, its positional arguments, its keyword arguments."""
 
 
 class Chain:
@@ -24,97 +28,122 @@ class Chain:
 
     Args:
         hooks: Called in this order; each sees what the ones before it merged.
-        raise_errors: Let exceptions of hooks through; for tests.
+        raises: Let exceptions of hooks through; for tests.
     """
 
-    __slots__ = ("_hooks", "_kinds", "is_async", "wraps")
+    __slots__ = ("_steps", "has_async", "has_generators")
 
-    def __init__(self, hooks: Sequence[Callable[..., Any]], *, raise_errors: bool = False) -> None:
-        self._hooks = tuple((hook, Guard("hook", label_of(hook), raise_errors=raise_errors)) for hook in hooks)
-        self._kinds = tuple(_kind(hook) for hook in hooks)
-        self.is_async = _ASYNC in self._kinds
-        self.wraps = _GENERATOR in self._kinds
+    def __init__(self, hooks: Sequence[Callable[..., Any]], *, raises: bool = False) -> None:
+        self._steps = tuple(
+            (Step(hook, kind="hook", label=label_of(hook), raises=raises), _kind(hook)) for hook in hooks
+        )
+        kinds = {kind for _, kind in self._steps}
+        self.has_async = _ASYNC in kinds
+        self.has_generators = _GENERATOR in kinds
 
     def __len__(self) -> int:
         """Return the number of hooks."""
-        return len(self._hooks)
+        return len(self._steps)
 
-    def begin(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], metric: dict[str, Any]) -> Started:
+    def begin(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Started:
         """Run each generator hook up to its ``yield``; called just before the measured function.
 
         Args:
             func: The measured function.
             args: Its positional arguments.
-            kwargs: Its keyword arguments; generator hooks get a copy, so that the call cannot be changed.
-            metric: Where a failure is noted.
+            kwargs: Its keyword arguments; each generator hook gets a copy, so that the call cannot be changed.
         """
         started: Started = {}
-        for position, (hook, guard) in enumerate(self._hooks):
-            if self._kinds[position] != _GENERATOR:
+        for step, kind in self._steps:
+            if kind is not _GENERATOR:
                 continue
-            done = False
-            with guard:
-                generator = hook(func=func, func_args=args, func_kwargs=dict(kwargs))
-                next(generator)
-                started[position] = generator
-                done = True
-            if not done:
-                metric[HOOK_ERROR] = guard.last
+            resume = Step(_resume, kind="hook", label=step.label, raises=step.raises)
+            generator = step.attempt(func=func, func_args=args, func_kwargs=dict(kwargs))
+            if generator is FAILED:
+                resume.last = step.last
+            elif resume.attempt(generator, None) is FAILED:
+                generator = FAILED
+            started[id(step)] = generator, resume
         return started
 
-    def finish(self, metric: dict[str, Any], started: Started, context: dict[str, Any]) -> None:
+    def finish(
+        self, metric: dict[str, Any], started: Started, call: Call, response: Any, exception: BaseException | None
+    ) -> None:
         """Run the hooks after the call and merge what they return; asynchronous ones are skipped and counted.
 
         Args:
             metric: Changed in place.
             started: What `begin` returned.
-            context: ``response``, ``exception``, ``metric``, ``func``, ``func_args``, ``func_kwargs``.
+            call: The measured function and its arguments.
+            response: What it returned.
+            exception: What it raised.
         """
-        for position, (hook, guard) in enumerate(self._hooks):
-            kind = self._kinds[position]
-            if kind is _ASYNC:
-                faults.count("hook", label_of(hook), "async hook skipped on a synchronous function")
-                continue
-            done = False
-            with guard:
-                found = hook(**context) if kind is _PLAIN else _resume(started.get(position), context)
-                if found:
-                    metric.update(found)
-                done = True
-            if not done:
-                metric[HOOK_ERROR] = guard.last
+        func, args, kwargs = call
+        for step, kind in self._steps:
+            if kind is _PLAIN:
+                try:
+                    found = step.call(
+                        response=response,
+                        exception=exception,
+                        metric=metric,
+                        func=func,
+                        func_args=args,
+                        func_kwargs=kwargs,
+                    )
+                    if found:
+                        metric.update(found)
+                except Exception as exc:  # noqa: BLE001 - see `guard`
+                    step.fail(exc)
+                    metric[HOOK_ERROR] = step.last
+            elif kind is _GENERATOR:
+                _finish_generator(metric, started, step, response, exception)
+            else:
+                faults.count("hook", step.label, "async hook skipped on a synchronous function")
 
-    async def finish_async(self, metric: dict[str, Any], started: Started, context: dict[str, Any]) -> None:
+    async def finish_async(
+        self, metric: dict[str, Any], started: Started, call: Call, response: Any, exception: BaseException | None
+    ) -> None:
         """Run the hooks as `finish` does, awaiting the asynchronous ones."""
-        for position, (hook, guard) in enumerate(self._hooks):
-            kind = self._kinds[position]
-            done = False
-            with guard:
-                if kind is _GENERATOR:
-                    found = _resume(started.get(position), context)
-                else:
-                    found = hook(**context)
-                    if kind is _ASYNC:
-                        found = await found
-                if found:
-                    metric.update(found)
-                done = True
-            if not done:
-                metric[HOOK_ERROR] = guard.last
+        func, args, kwargs = call
+        context = {"response": response, "exception": exception, "metric": metric}
+        context |= {"func": func, "func_args": args, "func_kwargs": kwargs}
+        for step, kind in self._steps:
+            if kind is _PLAIN:
+                _merge(metric, step.attempt(**context), step)
+            elif kind is _GENERATOR:
+                _finish_generator(metric, started, step, response, exception)
+            else:
+                _merge(metric, await step.attempt_async(context), step)
 
 
-def _resume(generator: Generator[None, Any, Any] | None, context: dict[str, Any]) -> Mapping[str, Any] | None:
-    """Hand a waiting generator hook the outcome and return what it returns."""
-    if generator is None:
-        return None
+def _merge(metric: dict[str, Any], found: Any, step: Step) -> None:
+    """Merge what a hook returned; note it on the metric when the hook failed."""
+    if found and found is not FAILED:
+        merge = Step(metric.update, kind="hook", label=step.label, raises=step.raises)
+        if merge.attempt(found) is FAILED:
+            metric[HOOK_ERROR] = merge.last
+    elif found is FAILED:
+        metric[HOOK_ERROR] = step.last
+
+
+def _finish_generator(metric: dict[str, Any], started: Started, step: Step, response: Any, exception: Any) -> None:
+    generator, resume = started[id(step)]
+    found = FAILED if generator is FAILED else resume.attempt(generator, (response, exception, metric))
+    _merge(metric, found, resume)
+
+
+def _resume(generator: Generator[Any, Any, Any], outcome: Any) -> Any:
+    """Run a generator hook up to its ``yield`` (outcome None), or from there to its end, and return what it returns."""
     try:
-        generator.send((context["response"], context["exception"], context["metric"]))
+        generator.send(outcome)
     except StopIteration as stop:
-        found: Mapping[str, Any] | None = stop.value
-        return found
-    generator.close()
-    msg = "a generator hook must yield once"
-    raise RuntimeError(msg)
+        if outcome is None:
+            raise TypeError("a generator hook must yield once") from None
+        return stop.value
+    if outcome is not None:
+        generator.close()
+        raise TypeError("a generator hook must yield once")
+    return None
 
 
 def _kind(hook: Callable[..., Any]) -> str:

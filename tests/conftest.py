@@ -1,0 +1,31 @@
+"""What every test gets: settings as if nothing was ever configured, and a failure for each thread it leaves behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from time_execution import settings
+from time_execution.delivery import lifecycle
+from time_execution.delivery.worker import THREAD_NAME
+from time_execution.guard import faults
+
+
+@pytest.fixture(autouse=True)
+def _clean_slate():
+    """Reset settings and counters after each test, close what it left open, and name the workers that will not end."""
+    before = set(threading.enumerate())
+    yield
+    settings.reset()
+    faults.clear()
+    for delivery in list(lifecycle._tracked):
+        if not delivery.is_closed():
+            delivery.close(0.5)
+    deadline = time.monotonic() + 2.0
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.name == THREAD_NAME]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread for thread in left if thread.is_alive()]
+    assert not left, f"workers left running: {left}"
