@@ -1,0 +1,124 @@
+"""The lazy table of backends, and import paths."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from time_execution.backends import registry
+from time_execution.backends.registry import TABLE, Entry, import_string, load
+from time_execution.exceptions import ConfigurationError, MissingExtraError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Make packages on the path from their files."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def make(**modules):
+        for name, source in modules.items():
+            (tmp_path / f"{name}.py").write_text(source)
+
+    yield make
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("scheme", sorted(TABLE))
+def test_every_scheme_stands_for_a_backend(scheme):
+    """Each row's class can be imported, and can be written to."""
+    assert callable(load(scheme).write)
+
+
+def test_every_extra_of_the_table_exists():
+    """What an error tells the user to install is an extra of this distribution."""
+    parser = configparser.RawConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    extras = {entry.extra for entry in TABLE.values()} - {None}
+    assert extras <= set(parser["options.extras_require"])
+
+
+def test_the_table_imports_no_backend():
+    """Knowing the schemes costs no import of what they stand for."""
+    code = (
+        "import sys, time_execution.backends.registry as it;"
+        "print([entry.path for entry in it.TABLE.values() if entry.path.rpartition('.')[0] in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]"
+
+
+def test_an_unknown_scheme_lists_those_there_are():
+    """The error names all schemes."""
+    with pytest.raises(ConfigurationError, match=r"no backend is called 'sqlight'; there are .*sqlite"):
+        load("sqlight")
+
+
+def test_a_missing_client_says_which_extra_to_install(package, monkeypatch):
+    """A backend whose client is not installed is a `MissingExtraError`, which is an `ImportError`, too."""
+    package(uses_a_client="import client_that_nobody_has")
+    monkeypatch.setitem(registry.TABLE, "product", Entry("uses_a_client.Backend", extra="product"))
+    with pytest.raises(
+        MissingExtraError, match=r"client_that_nobody_has.*pip install 'timeexecution\[product\]'"
+    ) as caught:
+        load("product")
+    assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_what_the_module_says_of_its_missing_client_is_passed_on(package, monkeypatch):
+    """A backend's own `MissingExtraError` reaches the user as it is."""
+    package(says_so="from time_execution.exceptions import MissingExtraError\nraise MissingExtraError('install it')")
+    monkeypatch.setitem(registry.TABLE, "product", Entry("says_so.Backend", extra="product"))
+    for attempt in (lambda: load("product"), lambda: import_string("says_so.Backend")):
+        with pytest.raises(MissingExtraError, match=r"^install it$"):
+            attempt()
+
+
+def test_a_backend_without_an_extra_has_no_missing_client(package, monkeypatch):
+    """A module that fails to import for another reason is not blamed on an extra."""
+    package(broken="import client_that_nobody_has")
+    monkeypatch.setitem(registry.TABLE, "product", Entry("broken.Backend"))
+    with pytest.raises(ConfigurationError, match="client_that_nobody_has") as caught:
+        load("product")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_import_paths_reach_nested_attributes():
+    """Dots lead through packages, modules and classes; a colon may stand for one."""
+    assert import_string("collections.abc.Mapping.get") is __import__("collections").abc.Mapping.get
+    assert import_string("os.path:join") is __import__("os").path.join
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere_at_all.Thing", "there is no module nowhere_at_all"),
+        ("os.nothing", "os has no 'nothing'"),
+        ("collections.abc.Nope.get", "collections.abc has no 'Nope'"),
+        ("os", "expected an import path such as"),
+        ("", "expected an import path such as"),
+        ("a..b", "expected an import path such as"),
+        ("needs_more.Thing", "importing needs_more failed: No module named 'not_there'"),
+        ("explodes.Thing", "importing explodes failed: RuntimeError: at import"),
+    ],
+)
+def test_a_wrong_import_path_says_what_is_wrong(package, path, message):
+    """Malformed, absent, incomplete and failing modules each have a message of their own."""
+    package(needs_more="import not_there", explodes="raise RuntimeError('at import')")
+    with pytest.raises(ConfigurationError, match=message):
+        import_string(path)
+
+
+def test_a_text_that_is_no_import_path_is_not_shown():
+    """A URL that lost its scheme may hold a password, so the message does not repeat it."""
+    with pytest.raises(ConfigurationError) as caught:
+        import_string("user:hunter2@host/index")
+    assert "hunter2" not in str(caught.value)

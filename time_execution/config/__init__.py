@@ -1,0 +1,60 @@
+"""What can be configured, and the ways to say it: code, environment, TOML, setup.cfg; import paths, URLs, dicts.
+
+Everything here turns what somebody wrote into values and backends, or raises `ConfigurationError` at once. What is in
+force at the moment is for `time_execution.settings` to know.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from time_execution.config.schema import FIELDS, Field, Values, validate
+
+if TYPE_CHECKING:
+    from time_execution.backends.registry import import_string
+    from time_execution.config.build import resolve_backend, resolve_backends, resolve_hook
+    from time_execution.config.sources import (
+        defaults_when_nothing,
+        discover,
+        from_environment,
+        from_file,
+        is_disabled,
+    )
+else:
+    # Importing the package needs the settings' names and defaults; the rest waits for something to be configured.
+    _LAZY = {
+        "import_string": "time_execution.backends.registry",
+        "resolve_backend": "time_execution.config.build",
+        "resolve_backends": "time_execution.config.build",
+        "resolve_hook": "time_execution.config.build",
+        "defaults_when_nothing": "time_execution.config.sources",
+        "discover": "time_execution.config.sources",
+        "from_environment": "time_execution.config.sources",
+        "from_file": "time_execution.config.sources",
+        "is_disabled": "time_execution.config.sources",
+    }
+
+    def __getattr__(name: str) -> Any:
+        """Import what is first used after the package is configured."""
+        if name not in _LAZY:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(import_module(_LAZY[name]), name)
+
+
+__all__ = [
+    "FIELDS",
+    "Field",
+    "Values",
+    "defaults_when_nothing",
+    "discover",
+    "from_environment",
+    "from_file",
+    "import_string",
+    "is_disabled",
+    "resolve_backend",
+    "resolve_backends",
+    "resolve_hook",
+    "validate",
+]

@@ -1,0 +1,206 @@
+"""What can be set: every setting with its default, its check and what it means.
+
+Checks look at values that have their types; turning text into them is `time_execution.config.text`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from time_execution.config.place import URL, Place, UnfitError, kind_of, suggestion
+from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP
+
+if TYPE_CHECKING:
+    from time_execution.exceptions import ConfigurationError
+
+Check = Callable[[Any], Any]
+_T = TypeVar("_T")
+
+
+class Field(NamedTuple):
+    """One setting: its default, the check that returns the value to use, and a sentence on what it means."""
+
+    default: Any
+    validator: Check
+    doc: str
+
+
+def is_backend(value: object) -> bool:
+    """Whether an object can be written to: it has ``write``, ``bulk_write`` or ``write_many``."""
+    return any(callable(getattr(value, method, None)) for method in ("write", "bulk_write", "write_many"))
+
+
+def _backends(value: Any) -> tuple[Any, ...]:
+    wanted = "a backend (instance, class, import path, URL, dict with 'class', or factory) or a list of them"
+    items = _items(value)
+    for index, item in enumerate(items):
+        if not (isinstance(item, (str, Mapping)) or callable(item) or is_backend(item)):
+            raise UnfitError(wanted, at=f"[{index}]", got=kind_of(item))
+    return items
+
+
+def _hooks(value: Any) -> tuple[Any, ...]:
+    items = _items(value)
+    for index, item in enumerate(items):
+        if not (isinstance(item, str) or callable(item)):
+            raise UnfitError("a hook (callable or import path) or a list of them", at=f"[{index}]", got=kind_of(item))
+    return items
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    items = _items(value)
+    for index, item in enumerate(items):
+        if not isinstance(item, str) or not item:
+            raise UnfitError("a pattern such as 'package.*' or a list of them", at=f"[{index}]", got=kind_of(item))
+    return items
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _flag(value: Any) -> bool:
+    return _of(value, bool, "True or False")
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else _of(value, str, "a str or None")
+
+
+def _hostname(value: Any) -> str | None:
+    if value == "":
+        raise UnfitError("a str that is not empty, or None", got="an empty str")
+    return _optional_text(value)
+
+
+def _duration_field(value: Any) -> str:
+    wanted = "the name of the field that holds the duration"
+    if _of(value, str, wanted) in {"", NAME, HOSTNAME, TIMESTAMP, ORIGIN, HOOK_ERROR}:
+        raise UnfitError(wanted, got="an empty str" if value == "" else "the name of another core field")
+    return str(value)
+
+
+def _rate(value: Any) -> float:
+    wanted = "a number from 0 to 1"
+    if not 0 <= _of(value, (int, float), wanted) <= 1:
+        raise UnfitError(wanted, got=f"{kind_of(value)} out of that range")
+    return float(value)
+
+
+def _interval(value: Any) -> float:
+    wanted = "a number of seconds, 0 or more"
+    if not 0 <= _of(value, (int, float), wanted) < math.inf:
+        raise UnfitError(wanted, got=f"{kind_of(value)} out of that range")
+    return float(value)
+
+
+def _of(value: Any, kind: type[_T] | tuple[type[_T], ...], wanted: str) -> _T:
+    """Return a value of the kind; a bool is no number."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UnfitError(wanted)
+    return value
+
+
+def _setting(check: Check, doc: str) -> dict[str, Any]:
+    return {"check": check, "doc": doc}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Values:
+    """One value for each setting; immutable, and shared between threads.
+
+    Its `repr` shows a backend that is still a URL or a dict by its scheme or class alone.
+    """
+
+    backends: tuple[Any, ...] = field(
+        default=(), metadata=_setting(_backends, "Where metrics go, all of them to each.")
+    )
+    hooks: tuple[Any, ...] = field(default=(), metadata=_setting(_hooks, "Run after each call, in this order."))
+    duration_field: str = field(
+        default="value", metadata=_setting(_duration_field, "The field that holds the duration, in milliseconds.")
+    )
+    origin: str | None = field(
+        default=None, metadata=_setting(_optional_text, "What metrics say of the application they come from.")
+    )
+    hostname: str | None = field(
+        default=None, metadata=_setting(_hostname, "What metrics say of the machine; None asks the system.")
+    )
+    raise_errors: bool = field(
+        default=False, metadata=_setting(_flag, "For tests: let errors of hooks and backends reach the caller.")
+    )
+    enabled: bool = field(default=True, metadata=_setting(_flag, "False turns all measuring off."))
+    sample_rate: float = field(default=1.0, metadata=_setting(_rate, "The share of calls measured, from 0 to 1."))
+    include: tuple[str, ...] = field(
+        default=(),
+        metadata=_setting(_patterns, "Measure functions whose full name matches one of these; none means all."),
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata=_setting(_patterns, "Leave out functions whose full name matches one of these.")
+    )
+    log_interval: float = field(
+        default=10.0, metadata=_setting(_interval, "At most one log line for each kind of error in so many seconds.")
+    )
+
+    def __repr__(self) -> str:
+        """Return all settings, without what a URL or a dict of a backend may hold."""
+        shown = {item.name: repr(getattr(self, item.name)) for item in fields(self)}
+        shown["backends"] = f"({', '.join(map(_shown, self.backends))})"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
+
+
+FIELDS: Mapping[str, Field] = {
+    item.name: Field(item.default, item.metadata["check"], item.metadata["doc"]) for item in fields(Values)
+}
+"""Every setting by name."""
+
+
+def validate(mapping: Mapping[str, Any], *, source: str = "settings.configure()") -> dict[str, Any]:
+    """Return the settings of a mapping, checked and in the types that `Values` has.
+
+    Only the keys given are returned. Backends and hooks are checked in shape and stay what they were: making them is
+    for `resolve_backend` and `resolve_hook`. The mapping is not changed.
+
+    Args:
+        mapping: Settings by name.
+        source: Where they come from, as messages name it.
+
+    Raises:
+        ConfigurationError: When a key is unknown or a value is not what it takes.
+    """
+    if not isinstance(mapping, Mapping):
+        raise Place(source).error(f"expected a mapping of settings, got {kind_of(mapping)}")
+    return {name: check(name, value, Place(f"{source}: {name}")) for name, value in mapping.items()}
+
+
+def check(name: str, value: Any, place: Place) -> Any:
+    """Return the value of one setting as `Values` has it.
+
+    Raises:
+        ConfigurationError: When there is no such setting, or the value is not what it takes.
+    """
+    if name not in FIELDS:
+        raise unknown(name, place)
+    try:
+        return FIELDS[name].validator(value)
+    except UnfitError as exc:
+        complaint, at = f"expected {exc.wanted}, got {exc.got or kind_of(value)}", exc.at
+    raise place.error(complaint, at=at)
+
+
+def unknown(name: object, place: Place) -> ConfigurationError:
+    """Return the error for a setting that does not exist, with the nearest that does."""
+    names = sorted(FIELDS)
+    return place.error(f"unknown setting{suggestion(str(name), names)} (there are {', '.join(names)})")
+
+
+def _shown(spec: Any) -> str:
+    if isinstance(spec, Mapping):
+        return "{…}"
+    if not isinstance(spec, str):
+        return repr(spec)
+    url = URL.match(spec)
+    is_path = spec.replace(".", "").isidentifier()
+    return repr(f"{url[1]}://…" if url else spec if is_path else "…")
