@@ -6,7 +6,6 @@ from time import perf_counter_ns as clock
 from typing import TYPE_CHECKING, Any
 
 from time_execution.hooks.chain import NONE_STARTED
-from time_execution.pipeline import is_inside
 from time_execution.plan import Target
 
 if TYPE_CHECKING:
@@ -48,9 +47,10 @@ class Block:
     def __enter__(self) -> Self:
         """Start the clock."""
         plan = self._target.refresh()
-        unwanted = (plan.partial and not plan.is_wanted()) or (is_inside() and plan.is_reentrant())
-        self._plan = None if unwanted else plan
-        self._hooks = plan.begin((self, (), self.fields)) or NONE_STARTED
+        self._plan = plan if plan.is_wanted() else None
+        self._hooks = NONE_STARTED
+        if self._plan is not None:
+            self._hooks = plan.begin((self, (), self.fields)) or NONE_STARTED
         self._started = clock()
         return self
 
@@ -60,7 +60,8 @@ class Block:
         """Stop the clock and hand over the metric; an exception passes."""
         span = (self._started, clock())
         if self._plan is not None:
-            self._plan.finish(self._hooks, span, (self, (), self.fields), None, exc, self.fields)
+            call = (self, (), self.fields)
+            self._plan.finish(self._hooks, span, call, exception=exc, fields=self.fields)
 
     async def __aenter__(self) -> Self:
         """Start the clock."""
@@ -72,4 +73,5 @@ class Block:
         """Stop the clock and hand over the metric, awaiting asynchronous hooks; an exception passes."""
         span = (self._started, clock())
         if self._plan is not None:
-            await self._plan.finish_async(self._hooks, span, (self, (), self.fields), None, exc, self.fields)
+            call = (self, (), self.fields)
+            await self._plan.finish_async(self._hooks, span, call, exception=exc, fields=self.fields)

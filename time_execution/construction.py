@@ -27,7 +27,7 @@ def measure_construction(cls: Any, wrap: Wrap) -> Any:
     """
     if cls.__init__ is object.__init__ and _has_new(cls):
         original = vars(cls).get("__new__")
-        new = original.__func__ if original is not None else _inherited_new(cls)
+        new = _inherited_new(cls) if original is None else getattr(original, "__func__", original)
         cls.__new__ = staticmethod(_once(new, wrap(new), key=_by_class))
     else:
         init = vars(cls).get("__init__") or _inherited_init(cls)
@@ -66,11 +66,13 @@ def _inherited_init(cls: Any) -> Callable[..., None]:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - users see this name
         following = super(cls, self).__init__
-        if getattr(following, "__func__", None) is None and _has_new(type(self)):
-            # ``object.__init__`` would complain of arguments that were meant for ``__new__``.
-            following()
-        else:
+        if getattr(following, "__objclass__", None) is not object:
             following(*args, **kwargs)
+        elif not _has_new(type(self)):
+            if (args or kwargs) and "__dataclass_fields__" in vars(type(self)):
+                raise TypeError("put @time_execution above @dataclass: it measures the __init__ that dataclass makes")
+            following(*args, **kwargs)
+        # else: ``object.__init__`` would complain of arguments that were meant for ``__new__``
 
     return functools.wraps(cls.__init__)(__init__)
 

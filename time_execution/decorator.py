@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from _thread import get_ident
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from fnmatch import fnmatchcase
 from time import perf_counter_ns as clock
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from time_execution import config
 from time_execution.block import Block
 from time_execution.construction import measure_construction
-from time_execution.naming import name_of
-from time_execution.pipeline import is_inside
+from time_execution.naming import name_of, named_part
+from time_execution.pipeline import inside
 from time_execution.plan import Plan, Target
 from time_execution.settings import live
 
@@ -73,28 +75,27 @@ class TimeExecution:
         Args:
             func: What to measure.
             name: Its series; by default the fully qualified name, without ``<locals>``.
-            extra_hooks: Run after the hooks of the settings.
+            extra_hooks: Run after the hooks of the settings; callables or import paths.
             disable_default_hooks: Leave out the hooks of the settings.
             get_fqn: Returns the series for a callable; an older way to set `name`.
 
         Raises:
+            ConfigurationError: When a hook cannot be called.
             TypeError: When `func` cannot be called.
         """
 
+        hooks = tuple(config.resolve_hook(hook, index=index) for index, hook in enumerate(extra_hooks or ()))
+
         def decorate(wrapped: Any) -> Any:
             def target(inner: Any) -> Target:
-                return Target(
-                    inner,
-                    name or (get_fqn or name_of)(inner),
-                    extra_hooks=extra_hooks or (),
-                    disable_default_hooks=disable_default_hooks,
-                )
+                series = name or (get_fqn or name_of)(inner)
+                return Target(inner, series, extra_hooks=hooks, disable_default_hooks=disable_default_hooks)
 
             return _decorate(wrapped, target)
 
         return decorate if func is None else decorate(func)
 
-    def block(self, name: str, **fields: Any) -> Block:
+    def block(self, name: str, /, **fields: Any) -> Block:
         """Return a context manager, for ``with`` and ``async with``, that measures a block of code.
 
         Args:
@@ -157,8 +158,11 @@ def _decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
 
 def _wrap(func: Any, target: Target) -> Any:
     target.func = func
-    kind = _kind_of(func)
-    wrapper: Any = functools.wraps(func)(_WRAPPERS[kind](func, target))
+    wrapper: Any = _WRAPPERS[_kind_of(func)](func, target)
+    named = named_part(func)
+    for attribute in ("__module__", "__name__", "__qualname__"):  # which a partial or a callable object has not
+        setattr(wrapper, attribute, getattr(named, attribute, None) or getattr(wrapper, attribute))
+    functools.update_wrapper(wrapper, func)
     for extra in ("cache_info", "cache_clear", "cache_parameters"):  # what `functools.lru_cache` adds, outside __dict__
         if hasattr(func, extra):
             setattr(wrapper, extra, getattr(func, extra))
@@ -168,15 +172,20 @@ def _wrap(func: Any, target: Target) -> Any:
 
 
 def _kind_of(func: Any) -> str:
-    for candidate in (func, getattr(type(func), "__call__", None)):  # noqa: B004 - its kind is asked, not its presence
+    inner = func
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if getattr(getattr(inner, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
+        return "generator coroutine"  # made by `types.coroutine`
+    for candidate in (inner, getattr(type(inner), "__call__", None)):  # noqa: B004 - its kind is asked, not its presence
         if inspect.iscoroutinefunction(candidate):
             return "coroutine"
         if inspect.isasyncgenfunction(candidate):
             return "async generator"
         if inspect.isgeneratorfunction(candidate):
             return "generator"
-    if inspect.iscoroutinefunction(inspect.unwrap(func)):
-        return "awaitable"  # a plain function around a coroutine function: what it returns is to be awaited
+    if inspect.iscoroutinefunction(inspect.unwrap(inner)):
+        return "awaitable"  # a plain function around a coroutine function
     return "function"
 
 
@@ -228,60 +237,46 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
 # ---- the slow way: settings changed, a hook or a direct backend has to see the metric, several queues ---------------
 
 
-def _plan_of(target: Target) -> Plan | None:
-    """Return the plan for this call, or None when it is not to be measured."""
-    plan = target.plan
+def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    plan, func = target.plan, target.func
     if plan.serial != live.version:
         plan = target.refresh()
-    if (plan.partial and not plan.is_wanted()) or (is_inside() and plan.is_reentrant()):
-        return None
-    return plan
-
-
-def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    plan, func = _plan_of(target), target.func
-    if plan is None:
+    if (plan.partial or inside) and not plan.is_wanted():
         return func(*args, **kwargs)
     call = (func, args, kwargs)
-    hooks = plan.begin(call)
+    hooks = plan.begin(call) if plan.has_generators else plan.none_started
     started = clock()
     try:
         response = func(*args, **kwargs)
     except BaseException as exc:
-        plan.finish(hooks, (started, clock()), call, None, exc)
+        plan.finish(hooks, (started, clock()), call, exception=exc)
         raise
-    plan.finish(hooks, (started, clock()), call, response)
+    plan.finish(hooks, (started, clock()), call, response=response)
     return response
 
 
 async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    plan, func = _plan_of(target), target.func
-    if plan is None:
+    plan, func = target.refresh(), target.func
+    if not plan.is_wanted():
         return await func(*args, **kwargs)
     call = (func, args, kwargs)
-    return await _await(plan, plan.begin(call), func(*args, **kwargs), call)
-
-
-async def _await(plan: Plan, hooks: Started | None, awaitable: Any, call: Call) -> Any:
+    hooks = plan.begin(call)
     started = clock()
     try:
-        response = await awaitable
-    except Exception as exc:
-        await plan.finish_async(hooks, (started, clock()), call, None, exc)
+        response = await func(*args, **kwargs)
+    except BaseException as exc:
+        await plan.finish_async(hooks, (started, clock()), call, exception=exc)
         raise
-    except BaseException as exc:  # cancelled or closed: nothing may be awaited any more
-        plan.finish(hooks, (started, clock()), call, None, exc)
-        raise
-    await plan.finish_async(hooks, (started, clock()), call, response)
+    await plan.finish_async(hooks, (started, clock()), call, response=response)
     return response
 
 
 def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
-    """Wrap a plain function around a coroutine function: it may return something to await, or the result itself."""
+    """Wrap a plain function around a coroutine function: it may return a coroutine, a task, or the result itself."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = _plan_of(target)
-        if plan is None:
+        plan = target.refresh()
+        if not plan.is_wanted():
             return func(*args, **kwargs)
         call = (func, args, kwargs)
         hooks = plan.begin(call)
@@ -289,20 +284,33 @@ def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
         try:
             response = func(*args, **kwargs)
         except BaseException as exc:
-            plan.finish(hooks, (started, clock()), call, None, exc)
+            plan.finish(hooks, (started, clock()), call, exception=exc)
             raise
-        if inspect.isawaitable(response):
-            return _await(plan, hooks, response, call)
-        plan.finish(hooks, (started, clock()), call, response)
+        if inspect.iscoroutine(response):
+            return _await(plan, hooks, started, response, call)
+        if callable(getattr(response, "add_done_callback", None)):  # a task or a future: the caller's to keep
+            response.add_done_callback(lambda _: plan.finish(hooks, (started, clock()), call))
+        else:
+            plan.finish(hooks, (started, clock()), call, response=response)
         return response
 
     return wrapper
 
 
+async def _await(plan: Plan, hooks: Started | None, started: int, awaitable: Any, call: Call) -> Any:
+    try:
+        response = await awaitable
+    except BaseException as exc:
+        await plan.finish_async(hooks, (started, clock()), call, exception=exc)
+        raise
+    await plan.finish_async(hooks, (started, clock()), call, response=response)
+    return response
+
+
 def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        plan = _plan_of(target)
-        if plan is None:
+        plan = target.refresh()
+        if not plan.is_wanted():
             return (yield from func(*args, **kwargs))
         call = (func, args, kwargs)
         hooks = plan.begin(call)
@@ -311,48 +319,46 @@ def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) ->
             response = yield from func(*args, **kwargs)
         except BaseException as exc:
             error = None if isinstance(exc, GeneratorExit) else exc  # to be closed is no failure
-            plan.finish(hooks, (started, clock()), call, None, error)
+            plan.finish(hooks, (started, clock()), call, exception=error)
             raise
-        plan.finish(hooks, (started, clock()), call, response)
+        plan.finish(hooks, (started, clock()), call, response=response)
         return response
 
     return wrapper
 
 
+def _generator_coroutine(func: Callable[..., Generator[Any, Any, Any]], target: Target) -> Callable[..., Any]:
+    return types.coroutine(_generator(func, target))
+
+
 def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Target) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        plan = _plan_of(target)
+        plan = target.refresh()
         call = (func, args, kwargs)
-        hooks = plan.begin(call) if plan is not None else None
+        wanted = plan.is_wanted()
+        hooks = plan.begin(call) if wanted else None
         error: BaseException | None = None
-        generator = func(*args, **kwargs)
         started = clock()
         try:
-            value = await generator.asend(None)
+            generator, sent, thrown = func(*args, **kwargs), None, None
             while True:  # what ``yield from`` does, which asynchronous generators do not have
+                value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
+                sent = thrown = None
                 try:
                     sent = yield value
-                except GeneratorExit:
-                    await generator.aclose()
-                    raise
                 except BaseException as exc:  # noqa: BLE001 - thrown in by the consumer, and meant for the generator
-                    value = await generator.athrow(exc)
-                else:
-                    value = await generator.asend(sent)
+                    thrown = exc
+                if isinstance(thrown, GeneratorExit):
+                    await generator.aclose()
+                    raise thrown
         except StopAsyncIteration:
             pass  # exhausted
-        except GeneratorExit:
-            raise
         except BaseException as exc:
-            error = exc
+            error = None if isinstance(exc, GeneratorExit) else exc
             raise
         finally:
-            if plan is not None:
-                span = (started, clock())
-                if error is None or isinstance(error, Exception):
-                    await plan.finish_async(hooks, span, call, None, error)
-                else:
-                    plan.finish(hooks, span, call, None, error)
+            if wanted:
+                await plan.finish_async(hooks, (started, clock()), call, exception=error)
 
     return wrapper
 
@@ -362,5 +368,6 @@ _WRAPPERS: dict[str, Callable[[Any, Target], Callable[..., Any]]] = {
     "coroutine": _coroutine,
     "awaitable": _awaitable,
     "generator": _generator,
+    "generator coroutine": _generator_coroutine,
     "async generator": _async_generator,
 }

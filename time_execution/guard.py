@@ -19,7 +19,11 @@ _MAX_KINDS = 1000
 
 
 class Faults:
-    """Counts what went wrong on the call path, by who and what; thread-safe, and bounded in memory."""
+    """Counts what went wrong on the call path, by who and what; thread-safe, and bounded in memory.
+
+    Attributes:
+        log: Where it is told; one line for each kind in a window.
+    """
 
     def __init__(self) -> None:
         self.log = QuietLog()
@@ -55,61 +59,68 @@ class Faults:
 
     def after_fork(self) -> None:
         """Start from zero in a forked child, with locks of its own."""
-        self.__init__()  # type: ignore[misc]
+        self._lock = threading.RLock()
+        self._counts.clear()
+        self.log.after_fork()
 
 
 faults = Faults()
 
 
-FAILED: Any = object()
-"""What `Step.attempt` returns when the call raised."""
+class Failed:
+    """What `Step.attempt` returns when the call raised.
+
+    Attributes:
+        error: The exception's class name.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: str) -> None:
+        self.error = error
 
 
 class Step:
     """A hook or a backend, called so that what it raises stops here, is counted, and is logged once a window.
 
     What is no `Exception` passes: ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError``, ``GeneratorExit``.
-    Thread-safe.
+    Immutable and thread-safe.
 
     Args:
         call: What is called.
         kind: ``hook`` or ``backend``.
         label: Which of them, for counters and log lines.
         raises: Let everything through; for tests.
-
-    Attributes:
-        last: Class name of the exception caught last.
     """
 
-    __slots__ = ("_kind", "call", "label", "last", "raises")
+    __slots__ = ("_kind", "call", "label", "raises")
 
     def __init__(self, call: Callable[..., Any], *, kind: Literal["hook", "backend"], label: str, raises: bool) -> None:
         self.call = call
         self.label = label
-        self.last = ""
         self.raises = raises
         self._kind = kind
 
     def attempt(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the call returns, or `FAILED`."""
+        """Return what the call returns, or `Failed`."""
         try:
             return self.call(*args, **kwargs)
         except Exception as exc:  # noqa: BLE001 - answers for others' code
             return self.fail(exc)
 
     async def attempt_async(self, kwargs: dict[str, Any]) -> Any:
-        """Await the call and return what it returns, or `FAILED`."""
+        """Await the call and return what it returns, or `Failed`."""
         try:
             return await self.call(**kwargs)
         except Exception as exc:  # noqa: BLE001 - answers for others' code
             return self.fail(exc)
 
-    def fail(self, exc: Exception) -> Any:
-        """Count and log an exception; returns `FAILED`, or raises it when ``settings.raise_errors`` is set."""
-        self.last = type(exc).__name__
-        faults.count(self._kind, self.label, self.last)
+    def fail(self, exc: Exception) -> Failed:
+        """Count and log an exception, and return its name; raise it when ``settings.raise_errors`` is set."""
+        error = type(exc).__name__
+        faults.count(self._kind, self.label, error)
         if self.raises:
             raise exc
-        key = f"{self._kind}.{self.label}.{self.last}"
-        faults.log.tell(key, f"{self._kind} {self.label} raised {self.last}; it is skipped")
-        return FAILED
+        key = f"{self._kind}.{self.label}.{error}"
+        faults.log.tell(key, f"{self._kind} {self.label} raised {error}; it is skipped")
+        return Failed(error)

@@ -12,12 +12,21 @@ def name_of(thing: Any) -> str:
     A partial has the name of its function, a callable object that of its class, a Celery task that of its function.
 
     Example:
-        >>> name_of(functools.partial(int, base=2))
-        'builtins.int'
+        >>> name_of(functools.partial(int, base=2)), name_of(str.upper)
+        ('builtins.int', 'builtins.str.upper')
     """
+    thing = named_part(thing)
+    module = getattr(thing, "__module__", None)
+    if module is None:  # a method of a builtin type, bound or not
+        owner = getattr(thing, "__objclass__", None) or type(getattr(thing, "__self__", thing))
+        module = owner.__module__
+    return f"{module}.{thing.__qualname__}".replace("<locals>.", "")
+
+
+def named_part(thing: Any) -> Any:
+    """Return what a callable is known by: the function of a partial or a task, the class of another object."""
     while isinstance(thing, functools.partial):
         thing = thing.func
     if not hasattr(thing, "__qualname__"):
         thing = getattr(thing, "__wrapped__", type(thing))
-    name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
-    return f"{thing.__module__}.{name}".replace("<locals>.", "")
+    return thing if hasattr(thing, "__qualname__") else type(thing)

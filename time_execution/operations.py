@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from time_execution.guard import faults
+from time_execution.guard import Failed, Step, faults
 from time_execution.hooks.chain import label_of
 from time_execution.settings import current
 
@@ -17,16 +19,15 @@ def flush(timeout: float | None = None) -> bool:
         timeout: The longest wait for all of them together, in seconds; None waits as long as it takes.
 
     Returns:
-        True when every backend said so in time.
+        True when every backend said so in time; what a custom backend raises counts as no.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     done = True
-    for backend in current().values.backends:
-        method = getattr(backend, "flush", None)
-        if callable(method):
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            # A custom ``flush`` may return nothing; only a plain False says that something is left.
-            done = method(left) is not False and done
+    for step, takes_timeout in _steps("flush"):
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        answer = step.attempt(left) if takes_timeout else step.attempt()
+        # A custom ``flush`` may return nothing; only a plain False says that something is left.
+        done = done and answer is not False and not isinstance(answer, Failed)
     return done
 
 
@@ -37,19 +38,13 @@ def shutdown(timeout: float | None = None) -> None:
         timeout: The longest wait for all of them together, in seconds; None gives each its own ``shutdown_timeout``.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    backends = current().values.backends
-    for backend in backends:
-        begin = getattr(backend, "begin_close", None)
-        if callable(begin):
-            begin()
-    for backend in backends:
-        close = getattr(backend, "close", None)
-        if not callable(close):
-            continue
-        if deadline is not None and hasattr(backend, "shutdown_timeout"):
-            close(max(0.0, deadline - time.monotonic()))
+    for step, _ in _steps("begin_close"):
+        step.attempt()
+    for step, takes_timeout in _steps("close"):
+        if deadline is not None and takes_timeout:
+            step.attempt(max(0.0, deadline - time.monotonic()))
         else:
-            close()
+            step.attempt()
 
 
 def stats() -> dict[str, Any]:
@@ -61,8 +56,7 @@ def stats() -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for backend in current().values.backends:
-        inner = getattr(backend, "backend", None)
-        base = label_of(backend) if inner is None else f"{label_of(backend)}({label_of(inner)})"
+        base = _label(backend)
         label, number = base, 1
         while label in found:
             number += 1
@@ -70,3 +64,24 @@ def stats() -> dict[str, Any]:
         method = getattr(backend, "stats", None)
         found[label] = method() if callable(method) else {}
     return {"backends": found, "errors": faults.as_dict()}
+
+
+def _label(backend: Any) -> str:
+    inner = getattr(backend, "backend", None)
+    return label_of(backend) if inner is None else f"{label_of(backend)}({label_of(inner)})"
+
+
+def _steps(method: str) -> Iterator[tuple[Step, bool]]:
+    """Yield a method of each backend that has it, guarded, and whether it takes a time-out."""
+    for backend in current().values.backends:
+        call = getattr(backend, method, None)
+        if callable(call):
+            yield Step(call, kind="backend", label=_label(backend), raises=False), _takes_argument(call)
+
+
+def _takes_argument(call: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(call).bind(None)
+    except (TypeError, ValueError):  # takes none, or a builtin that does not say
+        return False
+    return True

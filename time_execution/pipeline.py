@@ -10,7 +10,7 @@ from _thread import get_ident
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from time_execution.backends.base import single_sender
+from time_execution.backends.base import plain_writer, single_sender
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
@@ -30,9 +30,20 @@ hook awaits, `inside_task` says the same.
 inside_task: ContextVar[bool] = ContextVar("time_execution_inside", default=False)
 
 
-def is_inside() -> bool:
-    """Whether this code was called by a hook or a backend of ours."""
-    return bool(inside and get_ident() in inside) or inside_task.get()
+def enter() -> str | None:
+    """Mark that a hook is about to run in this thread; returns what `leave` needs."""
+    ident = get_ident()
+    before = inside.get(ident)
+    inside[ident] = IN_HOOKS
+    return before
+
+
+def leave(before: str | None) -> None:
+    """Go back to what was marked before `enter`."""
+    if before is None:
+        inside.pop(get_ident(), None)
+    else:
+        inside[get_ident()] = before
 
 
 class Sinks:
@@ -40,45 +51,52 @@ class Sinks:
 
     Attributes:
         channels: The queues of the `ThreadedBackend` instances.
-        direct: Each of the others, to be called with a metric.
+        has_direct: Whether there is any other backend, one that the caller itself writes to.
     """
 
-    __slots__ = ("_queued", "channels", "direct")
+    __slots__ = ("_batching", "_plain", "_queued", "channels", "has_direct")
 
     def __init__(self, backends: tuple[Any, ...], *, raises: bool = False) -> None:
         self._queued = tuple(backend for backend in backends if isinstance(backend, ThreadedBackend))
         self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self._queued)
-        self.direct = tuple(
-            Step(single_sender(backend), kind="backend", label=label_of(backend), raises=raises)
-            for backend in backends
-            if not isinstance(backend, ThreadedBackend)
-        )
+        direct = [backend for backend in backends if not isinstance(backend, ThreadedBackend)]
+        self.has_direct = bool(direct)
+        self._plain: list[tuple[Step, str | None]] = []
+        self._batching: list[Step] = []
+        for backend in direct:
+            plain = plain_writer(backend)
+            call = single_sender(backend) if plain is None else plain[0]
+            step = Step(call, kind="backend", label=label_of(backend), raises=raises)
+            if plain is None:
+                self._batching.append(step)
+            else:
+                self._plain.append((step, plain[1]))
 
     def put(self, metric: dict[str, Any]) -> None:
-        """Hand a metric to each backend; one that fails is counted and keeps no other from it."""
-        ident = get_ident()
-        before = inside.get(ident)
-        if before is IN_BACKENDS and self.direct:
+        """Hand a metric to each backend; one that fails is counted and keeps no other from it. Uses the metric up."""
+        if self.has_direct and inside.get(get_ident()) is IN_BACKENDS:
             faults.count("backend", str(metric.get(NAME)), "reentrant")
             return
-        inside[ident] = IN_HOOKS
+        before = enter()
         try:
-            self.put_inside(metric, ident)
+            self.put_inside(metric, get_ident())
         finally:
-            if before is None:
-                del inside[ident]
-            else:
-                inside[ident] = before
+            leave(before)
 
     def put_inside(self, metric: dict[str, Any], ident: int) -> None:
-        """Do what `put` does for a caller that has entered `inside`, and will leave it."""
+        """Do what `put` does for a caller that has entered `inside`, and will leave it; uses the metric up."""
         for backend in self._queued:
             backend.enqueue(metric)
-        if self.direct:
-            inside[ident] = IN_BACKENDS
-            for step in self.direct:
+        inside[ident] = IN_BACKENDS
+        for step in self._batching:
+            step.attempt(metric)
+        if self._plain:
+            name = metric.pop(NAME, "")
+            for step, taken in self._plain:
+                if taken in metric:  # the method could not be called with it
+                    metric[f"{taken}_"] = metric.pop(taken)
                 try:
-                    step.call(metric)
+                    step.call(name, **metric)
                 except Exception as exc:  # noqa: BLE001 - see `guard`
                     step.fail(exc)
 
@@ -101,7 +119,7 @@ def emit(metric: Metric) -> None:
     """
     snapshot = current()
     if snapshot.values.enabled:
-        sinks_of(snapshot).put(metric)
+        sinks_of(snapshot).put(metric.copy())
 
 
 def write_metric(name: str, **fields: Any) -> None:

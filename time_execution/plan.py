@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.guard import faults
 from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
-from time_execution.pipeline import IN_HOOKS, Sinks, inside, inside_task, sinks_of
+from time_execution.pipeline import IN_HOOKS, Sinks, enter, inside, inside_task, leave, sinks_of
 from time_execution.settings import current, live
-from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, Metric
+from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,49 +38,57 @@ class Plan:
         version: The version of the settings for which a call may take the fast way, or 0 when it never may.
         serial: The version of the settings that this was compiled for.
         line: On the fast way, the one channel to append to; `queue` and `append` are its own.
-        skip: Nothing is measured: switched off, or filtered out by name.
+        skip: Nothing is measured: switched off, filtered out by name, or there is nobody to tell.
         partial: Not every call is measured.
         eager: The metric is made by the caller, since hooks or a direct backend must see it.
+        has_generators: Some hook starts before the call; else what `begin` returns is `none_started`.
     """
 
     __slots__ = (
+        "_chain",
+        "_duration_field",
+        "_has_other_hooks",
+        "_plain_hooks",
+        "_put_inside",
+        "_sample_rate",
+        "_sinks",
+        "_template",
         "append",
-        "chain",
-        "duration_field",
         "eager",
-        "has_hooks",
+        "has_generators",
         "line",
+        "none_started",
         "partial",
         "queue",
-        "sample_rate",
         "serial",
-        "sinks",
         "skip",
-        "template",
         "version",
     )
 
     def __init__(self, target: Target, snapshot: Snapshot) -> None:
         values = snapshot.values
         self.serial = snapshot.version
-        self.skip = not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
-        self.duration_field = values.duration_field
-        self.sample_rate = values.sample_rate
-        self.sinks: Sinks = sinks_of(snapshot)
+        self._sinks: Sinks = sinks_of(snapshot)
         default_hooks = () if target.disable_default_hooks else values.hooks
-        self.chain = Chain((*default_hooks, *target.extra_hooks), raises=values.raise_errors)
-        self.has_hooks = bool(self.chain)
-        self.eager = bool(self.has_hooks or self.sinks.direct)
+        chain = self._chain = Chain((*default_hooks, *target.extra_hooks), raises=values.raise_errors)
+        self._plain_hooks = chain.plain
+        self._has_other_hooks = len(chain.plain) < len(chain.steps)
+        self._put_inside = self._sinks.put_inside
+        self.has_generators = chain.has_generators
+        self.eager = bool(chain.steps) or self._sinks.has_direct
+        self.none_started: Started | None = NONE_STARTED if self.eager else None
+        useless = not (self.eager or self._sinks.channels)
+        self.skip = useless or not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
+        self._sample_rate = values.sample_rate
+        self.partial = self.skip or values.sample_rate < 1.0
+        self._duration_field = values.duration_field
         # In the order of the document that users know from upstream.
-        self.template: dict[str, Any] = {NAME: target.name, self.duration_field: 0.0, HOSTNAME: snapshot.hostname}
+        self._template: dict[str, Any] = {NAME: target.name, values.duration_field: 0.0, HOSTNAME: snapshot.hostname}
         if values.origin is not None:
-            self.template[ORIGIN] = values.origin
-        if target.fields:
-            self.template.update(target.fields)
-        if self.sample_rate < 1.0:
-            self.template["sample_rate"] = self.sample_rate
-        channels = self.sinks.channels
-        self.partial = self.skip or self.sample_rate < 1.0
+            self._template[ORIGIN] = values.origin
+        if values.sample_rate < 1.0:
+            self._template["sample_rate"] = values.sample_rate
+        channels = self._sinks.channels
         fast = not (self.partial or self.eager) and len(channels) == 1
         self.version = self.serial if fast else _NO_VERSION
         self.line: Channel = channels[0] if fast else _NO_LINE
@@ -90,37 +98,40 @@ class Plan:
     def metric(self, started: int, ended: int, wall_offset: int) -> Metric:
         """Return the metric of a call, its timestamp in integer nanoseconds; see `types.Draft`."""
         metric = _new_metric(Metric)
-        metric.update(self.template)
-        metric[self.duration_field] = (ended - started) / 1e6
+        metric.update(self._template)
+        metric[self._duration_field] = (ended - started) / 1e6
         metric[TIMESTAMP] = ended + wall_offset
         return metric
 
     def is_wanted(self) -> bool:
-        """Whether this call is measured: switched on, not filtered out by name, and drawn when only a share is."""
-        return not self.skip and random.random() < self.sample_rate  # noqa: S311 - no secret depends on it
+        """Whether this call is measured.
 
-    def is_reentrant(self) -> bool:
-        """Whether measuring this call, made by a hook or a backend, could go on without end; counted when so."""
-        if self.eager:
-            faults.count("hook", str(self.template[NAME]), "reentrant")
-        return self.eager
+        Not when measuring is switched off, the name is filtered out, or the call is not among the share drawn; and not,
+        though counted, when a hook or a direct backend of ours makes the call, since that could go on without end.
+        """
+        if self.skip or (self._sample_rate < 1.0 and random.random() >= self._sample_rate):  # noqa: S311 - no secret
+            return False
+        if self.eager and (get_ident() in inside or inside_task.get()):
+            faults.count("hook", str(self._template[NAME]), "reentrant")
+            return False
+        return True
 
     def begin(self, call: Call) -> Started | None:
         """Start the hooks that run around the call; returns them, or None when a draft will do for the metric."""
-        if not self.chain.has_generators:
-            return NONE_STARTED if self.eager else None
-        ident = get_ident()
-        inside[ident] = IN_HOOKS
+        if not self.has_generators:
+            return self.none_started
+        before = enter()
         try:
-            return self.chain.begin(*call)
+            return self._chain.begin(*call)
         finally:
-            del inside[ident]
+            leave(before)
 
     def finish(
         self,
         started: Started | None,
         span: Span,
         call: Call,
+        *,
         response: Any = None,
         exception: BaseException | None = None,
         fields: dict[str, Any] | None = None,
@@ -132,51 +143,104 @@ class Plan:
             span: When the call began and ended.
             call: The function and its arguments.
             response: What it returned.
-            exception: What it raised.
+            exception: What it raised; left as it was, whatever hooks do with it.
             fields: More fields of this one metric.
         """
         if started is None:
-            for channel in self.sinks.channels:
+            for channel in self._sinks.channels:
                 channel.admit((self, *span))
             return
-        metric = self._eager_metric(span, fields)
+        if exception is not None and self._chain.steps:
+            with _Untouched(exception):
+                self._finish_eagerly(started, span, call, response, exception, fields)
+        else:
+            self._finish_eagerly(started, span, call, response, exception, fields)
+
+    def _finish_eagerly(  # noqa: PLR0917 - keywords would cost the measured call
+        self,
+        started: Started,
+        span: Span,
+        call: Call,
+        response: Any,
+        exception: BaseException | None,
+        fields: dict[str, Any] | None,
+    ) -> None:
+        # On the way of every call that has a hook: written out, since each function called here would show in its cost.
+        metric = self._template.copy()
+        metric[self._duration_field] = (span[1] - span[0]) / 1e6
+        metric[TIMESTAMP] = _now(_UTC)
+        if fields:
+            metric.update(fields)
+        func, args, kwargs = call
         ident = get_ident()
+        before = inside.get(ident)
         inside[ident] = IN_HOOKS
         try:
-            if self.has_hooks:
-                self.chain.finish(metric, started, call, response, exception)
-            self.sinks.put_inside(metric, ident)
+            for step in self._plain_hooks:
+                try:
+                    found = step.call(
+                        response=response,
+                        exception=exception,
+                        metric=metric,
+                        func=func,
+                        func_args=args,
+                        func_kwargs=kwargs,
+                    )
+                    if found:
+                        metric.update(found)
+                except Exception as exc:  # noqa: BLE001 - see `guard`
+                    metric[HOOK_ERROR] = step.fail(exc).error
+            if self._has_other_hooks:
+                self._chain.finish(metric, started, call, response, exception)
+            self._put_inside(metric, ident)
         finally:
-            inside.pop(ident, None)
+            leave(before)
 
     async def finish_async(
         self,
         started: Started | None,
         span: Span,
         call: Call,
+        *,
         response: Any = None,
         exception: BaseException | None = None,
         fields: dict[str, Any] | None = None,
     ) -> None:
-        """Do what `finish` does, awaiting asynchronous hooks."""
-        if started is None or not self.chain.has_async:
-            self.finish(started, span, call, response, exception, fields)
+        """Do what `finish` does, awaiting asynchronous hooks; not for what was cancelled or closed."""
+        if started is None or not self._chain.has_async or not (exception is None or isinstance(exception, Exception)):
+            self.finish(started, span, call, response=response, exception=exception, fields=fields)
             return
-        metric = self._eager_metric(span, fields)
-        token = inside_task.set(True)
-        try:
-            await self.chain.finish_async(metric, started, call, response, exception)
-        finally:
-            inside_task.reset(token)
-        self.sinks.put(metric)
-
-    def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
-        metric = self.template.copy()
-        metric[self.duration_field] = (span[1] - span[0]) / 1e6
+        metric = self._template.copy()
+        metric[self._duration_field] = (span[1] - span[0]) / 1e6
         metric[TIMESTAMP] = _now(_UTC)
         if fields:
             metric.update(fields)
-        return metric
+        token = inside_task.set(True)
+        try:
+            with _Untouched(exception):
+                await self._chain.finish_async(metric, started, call, response, exception)
+        finally:
+            inside_task.reset(token)
+        self._sinks.put(metric)
+
+
+class _Untouched:
+    """Sets an exception back to what it was, should a hook have raised it again."""
+
+    __slots__ = ("_exc", "_state")
+
+    def __init__(self, exc: BaseException | None) -> None:
+        self._exc = exc
+
+    def __enter__(self) -> None:
+        exc = self._exc
+        if exc is not None:
+            self._state = exc.__traceback__, exc.__context__, exc.__cause__, exc.__suppress_context__
+
+    def __exit__(self, *_: object) -> None:
+        exc = self._exc
+        if exc is not None and exc.__traceback__ is not self._state[0]:
+            exc.__traceback__, exc.__context__, exc.__cause__, exc.__suppress_context__ = self._state
 
 
 class Target:
@@ -187,10 +251,9 @@ class Target:
         name: The name of its series.
         extra_hooks: Run after those of the settings.
         disable_default_hooks: Leave out those of the settings.
-        fields: Constant fields of its metrics.
     """
 
-    __slots__ = ("_override", "disable_default_hooks", "extra_hooks", "fields", "func", "name", "plan")
+    __slots__ = ("_override", "disable_default_hooks", "extra_hooks", "func", "name", "plan")
 
     def __init__(
         self,
@@ -199,13 +262,11 @@ class Target:
         *,
         extra_hooks: Sequence[Callable[..., Any]] = (),
         disable_default_hooks: bool = False,
-        fields: dict[str, Any] | None = None,
     ) -> None:
         self.func = func
         self.name = name
         self.extra_hooks = tuple(extra_hooks)
         self.disable_default_hooks = disable_default_hooks
-        self.fields = fields or {}
         self._override: Plan | None = None
         self.plan = Plan(self, live.snapshot)
 

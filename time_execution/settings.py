@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution import config
 from time_execution.exceptions import ConfigurationError
+from time_execution.guard import Step, faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,16 +37,20 @@ class Snapshot:
         version: Never equal to another snapshot's; at least 1.
         values: The settings.
         owned: The backends that we built from a class, an import path or a URL, and so must close.
+        outer: For a block's settings, what was in force around it; taken up again by what outlives the block.
+        ended: Whether that block was left.
         sinks: The backends ready to be called; the pipeline makes them of it at first need.
     """
 
-    __slots__ = ("hostname", "owned", "sinks", "values", "version")
+    __slots__ = ("ended", "hostname", "outer", "owned", "sinks", "values", "version")
 
     def __init__(self, values: config.Values, owned: tuple[Any, ...] = ()) -> None:
         self.version = next(_versions)
         self.values = values
         self.owned = owned
         self.sinks: Any = None
+        self.outer: Snapshot | None = None
+        self.ended = False
         self.hostname = values.hostname or socket.gethostname()
 
 
@@ -67,6 +72,7 @@ class Live:
         """Put a snapshot in force."""
         with self.lock:
             self.snapshot = snapshot
+            faults.log.interval = snapshot.values.log_interval
             self.version = _OVERRIDDEN if self.overrides else snapshot.version
 
     def shift(self, change: int) -> None:
@@ -82,7 +88,10 @@ _override: ContextVar[Snapshot | None] = ContextVar("time_execution_settings", d
 
 def current() -> Snapshot:
     """Return the snapshot in force in this thread or task."""
-    return _override.get() or live.snapshot
+    snapshot = _override.get()
+    while snapshot is not None and snapshot.ended:  # a task that outlives the block it was created in
+        snapshot = snapshot.outer
+    return snapshot or live.snapshot
 
 
 class Settings:
@@ -124,6 +133,8 @@ class Settings:
             if "backends" not in found and not live.snapshot.values.backends:
                 found["backends"] = config.defaults_when_nothing()
         merged = found | config.validate(changes)
+        if config.is_disabled():
+            merged["enabled"] = False
         with live.lock:
             before, after = live.snapshot, _derive(live.snapshot, merged)
             live.publish(after)
@@ -194,7 +205,9 @@ class Override:
         if self._token is not None:
             msg = "this settings() block is open already"
             raise ConfigurationError(msg)
+        outer = _override.get()
         self._snapshot = _derive(current(), self._changes, inherit=False)
+        self._snapshot.outer = outer
         self._token = _override.set(self._snapshot)
         live.shift(1)
         return self
@@ -207,6 +220,7 @@ class Override:
         if token is None or snapshot is None:
             return
         self._token = self._snapshot = None
+        snapshot.ended = True
         live.shift(-1)
         _override.reset(token)
         _close(snapshot.owned)
@@ -224,17 +238,18 @@ def _derive(base: Snapshot, changes: Mapping[str, Any], *, inherit: bool = True)
     """Return a snapshot with changes, its backends and hooks resolved."""
     resolved = dict(changes)
     owned = base.owned if inherit else ()
-    if "backends" in resolved:
-        specs = resolved["backends"]
-        backends = tuple(config.resolve_backend(spec, index=index) for index, spec in enumerate(specs))
-        built = [backend for backend, spec in zip(backends, specs, strict=True) if backend is not spec]
-        # One that an earlier call built and that is handed in again stays ours.
-        owned = (*built, *(backend for backend in owned if _is_among(backend, backends)))
-        resolved["backends"] = backends
+    # Hooks before backends: a mistake in one of them must leave no backend built and open.
     if "hooks" in resolved:
         resolved["hooks"] = tuple(
             config.resolve_hook(spec, index=index) for index, spec in enumerate(resolved["hooks"])
         )
+    if "backends" in resolved:
+        specs = resolved["backends"]
+        backends = config.resolve_backends(specs)
+        built = [backend for backend, spec in zip(backends, specs, strict=True) if backend is not spec]
+        # One that an earlier call built and that is handed in again stays ours.
+        owned = (*built, *(backend for backend in owned if _is_among(backend, backends)))
+        resolved["backends"] = backends
     return Snapshot(dataclasses.replace(base.values, **resolved), owned)
 
 
@@ -246,7 +261,7 @@ def _close(backends: Iterable[Any]) -> None:
     for backend in backends:
         close = getattr(backend, "close", None)
         if callable(close):
-            close()
+            Step(close, kind="backend", label=type(backend).__qualname__, raises=False).attempt()
 
 
 settings = Settings()

@@ -6,7 +6,7 @@ was handed. The protocols name what users hand to us: hooks and clocks. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -169,7 +169,7 @@ class GeneratorHook(Protocol):
         func: Callable[..., Any],
         func_args: tuple[Any, ...],
         func_kwargs: dict[str, Any],
-    ) -> Generator[None, HookOutcome, Mapping[str, Any] | None] | AsyncGenerator[Any, HookOutcome]: ...
+    ) -> Generator[None, HookOutcome, Mapping[str, Any] | None]: ...
 
 
 AnyHook: TypeAlias = Hook | AsyncHook | GeneratorHook

@@ -75,7 +75,7 @@ class BaseMetricsBackend:
             BackendRejected: When a metric will never be stored; the others were tried all the same.
             BackendUnavailable: When a metric was not stored now.
         """
-        batch = [metric if isinstance(metric, Metric) else Metric(metric, kind="value") for metric in metrics]
+        batch = [metric.copy() if isinstance(metric, Metric) else Metric(metric, kind="value") for metric in metrics]
         raise_unless_stored(self.write_many(batch))
 
     def write_many(self, metrics: Sequence[Metric]) -> Results:
@@ -153,7 +153,7 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
     elif _has(backend, "bulk_write"):
         send = _whole_batch(backend.bulk_write)
     elif _has(backend, "write"):
-        send = _one_by_one(_plain_writer(backend.write))
+        send = _one_by_one(backend.write, _first_parameter(backend.write))
     else:
         msg = f"{type(backend).__qualname__} is no backend: it has none of write(), bulk_write() and write_many()"
         raise TypeError(msg)
@@ -161,16 +161,32 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
     return lambda metrics: send(shape(metrics))
 
 
-def single_sender(backend: Any) -> Callable[[Metric], None]:
-    """Return the function that writes one metric, in the calling thread, to a backend of any of the three shapes.
+def plain_writer(backend: Any) -> tuple[Callable[..., None], str | None] | None:
+    """Return the ``write`` of a backend that has nothing better, or None.
+
+    Returns:
+        The method, and the name that its own ``self`` takes up: a field of that name must step aside.
+    """
+    if not _has(backend, "write") or _has(backend, "write_many") or _has(backend, "bulk_write"):
+        return None
+    return backend.write, _first_parameter(backend.write)
+
+
+def single_sender(backend: Any) -> Callable[[dict[str, Any]], None]:
+    """Return the function that writes one metric, in the calling thread, to a backend that takes batches.
+
+    The backend gets a copy of its own; a plain dict counts as a timing.
 
     Raises:
-        TypeError: When the backend has none of the three.
+        TypeError: When the backend has no method to write with.
     """
-    if _has(backend, "write") and not _has(backend, "write_many"):
-        return _plain_writer(backend.write)
     send = batch_sender(backend)
-    return lambda metric: raise_unless_stored(send([metric]))
+
+    def send_one(metric: dict[str, Any]) -> None:
+        copy = metric.copy() if isinstance(metric, Metric) else Metric(metric)
+        raise_unless_stored(send([copy]))
+
+    return send_one
 
 
 def raise_unless_stored(results: Results) -> None:
@@ -203,33 +219,23 @@ def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
     return send
 
 
-def _one_by_one(write: Callable[[Metric], None]) -> BatchSender:
+def _one_by_one(write: Callable[..., None], taken: str | None) -> BatchSender:
     """Adapt a plain ``write``: what it raises for one metric leaves those before it stored."""
 
     def send(metrics: Sequence[Metric]) -> Iterator[Result]:
         for metric in metrics:
+            fields = dict(metric)
+            name = fields.pop(NAME, "")
+            if taken in fields:
+                fields[f"{taken}_"] = fields.pop(taken)
             try:
-                write(metric)
+                write(name, **fields)
             except BackendRejected as exc:
                 yield Reject(type(exc).__name__, str(exc))
             else:
                 yield STORED
 
     return send
-
-
-def _plain_writer(write: Callable[..., Any]) -> Callable[[Metric], None]:
-    """Return a function that unpacks a metric into the arguments of a plain ``write``."""
-    taken = _first_parameter(write)
-
-    def write_metric(metric: Metric) -> None:
-        fields = dict(metric)
-        name = fields.pop(NAME, "")
-        if taken in fields:
-            fields[f"{taken}_"] = fields.pop(taken)
-        write(name, **fields)
-
-    return write_metric
 
 
 def _first_parameter(write: Callable[..., Any]) -> str | None:

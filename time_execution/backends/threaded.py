@@ -6,7 +6,6 @@ closing; the names of the parameters are those that upstream's users know.
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from time_execution.backends.base import BaseMetricsBackend, batch_sender
+from time_execution.backends.registry import import_string
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
 from time_execution.delivery.deadletter import DeadLetters
@@ -52,7 +52,9 @@ class ThreadedBackend(BaseMetricsBackend):
         shutdown_timeout: The longest wait for the rest when the process ends, in seconds.
 
     Raises:
-        ConfigurationError: When an argument is of the wrong type, or a bound could not be kept.
+        ConfigurationError: When an argument is of the wrong type, a bound could not be kept, or nothing can be
+            imported from the path.
+        MissingExtraError: When the backend's client is not installed.
 
     Example:
         >>> from time_execution.backends.memory import MemoryBackend
@@ -252,14 +254,7 @@ class ThreadedBackend(BaseMetricsBackend):
 
 def _build(backend: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if isinstance(backend, str):
-        module, _, name = backend.rpartition(".")
-        try:
-            backend = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as exc:
-            if isinstance(exc, ConfigurationError):
-                raise
-            msg = f"ThreadedBackend: cannot import backend {backend!r}: {type(exc).__name__}: {exc}"
-            raise ConfigurationError(msg) from exc
+        backend = import_string(backend)
     if isinstance(backend, type) or (callable(backend) and not hasattr(backend, "write")):
         return backend(*args, **kwargs)
     if args or kwargs:

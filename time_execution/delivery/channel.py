@@ -276,17 +276,13 @@ class Channel:
         """
         if self.closed or self.durable:
             self.attention = _ALWAYS
-        elif sleeping or self._tight():
+        elif sleeping:
             self.attention = 0
         else:
             room = self.max_items - len(self.in_flight) + self.spool_flight
+            if self.max_bytes is not None:  # as if all that waits were drafts, which is what comes without asking
+                room = min(room, (self.max_bytes - self.metric_bytes - self.flight_bytes) // DRAFT_BYTES)
             self.attention = min(room, self.batch_items - 1) if lingering else room
-
-    def _tight(self) -> bool:
-        """Whether a queue full of drafts on top of today's metrics could pass the bound of bytes."""
-        if self.max_bytes is None:
-            return False
-        return self.metric_bytes + self.flight_bytes + self.max_items * DRAFT_BYTES > self.max_bytes
 
     def close(self) -> None:
         """Refuse what comes from now on; what waits is due at once. The lock is held."""

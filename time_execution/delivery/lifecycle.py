@@ -14,6 +14,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from time_execution.guard import faults
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -86,6 +88,7 @@ def close_all() -> None:
 
 
 def _after_fork() -> None:
+    faults.after_fork()
     for delivery in list(_tracked):
         delivery.after_fork()
 

@@ -11,12 +11,12 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from time_execution.guard import FAILED, Step, faults
+from time_execution.guard import Failed, Step, faults
 from time_execution.types import HOOK_ERROR
 
 _PLAIN, _GENERATOR, _ASYNC = "plain", "generator", "async"
-Started: TypeAlias = "dict[int, tuple[Generator[Any, Any, Any], Step]]"
-"""Generator hooks that wait at their ``yield`` (or `FAILED` in their place), and how to go on with each."""
+Started: TypeAlias = "dict[int, tuple[Generator[Any, Any, Any] | Failed, Step]]"
+"""Generator hooks that wait at their ``yield`` (or `Failed` in their place), and how to go on with each."""
 NONE_STARTED: Started = {}
 
 Call: TypeAlias = "tuple[Any, tuple[Any, ...], dict[str, Any]]"
@@ -24,26 +24,26 @@ Call: TypeAlias = "tuple[Any, tuple[Any, ...], dict[str, Any]]"
 
 
 class Chain:
-    """The hooks of a plan. Immutable and thread-safe; falsy when there are none.
+    """The hooks of a plan. Immutable and thread-safe.
 
     Args:
         hooks: Called in this order; each sees what the ones before it merged.
         raises: Let exceptions of hooks through; for tests.
+
+    Attributes:
+        plain: The hooks when all of them are plain, so that a plan may call them itself; else empty.
     """
 
-    __slots__ = ("_steps", "has_async", "has_generators")
+    __slots__ = ("has_async", "has_generators", "plain", "steps")
 
     def __init__(self, hooks: Sequence[Callable[..., Any]], *, raises: bool = False) -> None:
-        self._steps = tuple(
+        self.steps = tuple(
             (Step(hook, kind="hook", label=label_of(hook), raises=raises), _kind(hook)) for hook in hooks
         )
-        kinds = {kind for _, kind in self._steps}
+        kinds = {kind for _, kind in self.steps}
+        self.plain = tuple(step for step, _ in self.steps) if kinds == {_PLAIN} else ()
         self.has_async = _ASYNC in kinds
         self.has_generators = _GENERATOR in kinds
-
-    def __len__(self) -> int:
-        """Return the number of hooks."""
-        return len(self._steps)
 
     def begin(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Started:
         """Run each generator hook up to its ``yield``; called just before the measured function.
@@ -54,16 +54,15 @@ class Chain:
             kwargs: Its keyword arguments; each generator hook gets a copy, so that the call cannot be changed.
         """
         started: Started = {}
-        for step, kind in self._steps:
+        for step, kind in self.steps:
             if kind is not _GENERATOR:
                 continue
             resume = Step(_resume, kind="hook", label=step.label, raises=step.raises)
-            generator = step.attempt(func=func, func_args=args, func_kwargs=dict(kwargs))
-            if generator is FAILED:
-                resume.last = step.last
-            elif resume.attempt(generator, None) is FAILED:
-                generator = FAILED
-            started[id(step)] = generator, resume
+            waiting = step.attempt(func=func, func_args=args, func_kwargs=dict(kwargs))
+            if type(waiting) is not Failed:
+                found = resume.attempt(waiting, None)
+                waiting = found if type(found) is Failed else waiting
+            started[id(step)] = waiting, resume
         return started
 
     def finish(
@@ -78,25 +77,12 @@ class Chain:
             response: What it returned.
             exception: What it raised.
         """
-        func, args, kwargs = call
-        for step, kind in self._steps:
+        context = _context(metric, call, response, exception)
+        for step, kind in self.steps:
             if kind is _PLAIN:
-                try:
-                    found = step.call(
-                        response=response,
-                        exception=exception,
-                        metric=metric,
-                        func=func,
-                        func_args=args,
-                        func_kwargs=kwargs,
-                    )
-                    if found:
-                        metric.update(found)
-                except Exception as exc:  # noqa: BLE001 - see `guard`
-                    step.fail(exc)
-                    metric[HOOK_ERROR] = step.last
+                _merge(metric, step.attempt(**context), step)
             elif kind is _GENERATOR:
-                _finish_generator(metric, started, step, response, exception)
+                _finish_generator(metric, started, step, context)
             else:
                 faults.count("hook", step.label, "async hook skipped on a synchronous function")
 
@@ -104,32 +90,45 @@ class Chain:
         self, metric: dict[str, Any], started: Started, call: Call, response: Any, exception: BaseException | None
     ) -> None:
         """Run the hooks as `finish` does, awaiting the asynchronous ones."""
-        func, args, kwargs = call
-        context = {"response": response, "exception": exception, "metric": metric}
-        context |= {"func": func, "func_args": args, "func_kwargs": kwargs}
-        for step, kind in self._steps:
+        context = _context(metric, call, response, exception)
+        for step, kind in self.steps:
             if kind is _PLAIN:
                 _merge(metric, step.attempt(**context), step)
             elif kind is _GENERATOR:
-                _finish_generator(metric, started, step, response, exception)
+                _finish_generator(metric, started, step, context)
             else:
                 _merge(metric, await step.attempt_async(context), step)
 
 
 def _merge(metric: dict[str, Any], found: Any, step: Step) -> None:
-    """Merge what a hook returned; note it on the metric when the hook failed."""
-    if found and found is not FAILED:
-        merge = Step(metric.update, kind="hook", label=step.label, raises=step.raises)
-        if merge.attempt(found) is FAILED:
-            metric[HOOK_ERROR] = merge.last
-    elif found is FAILED:
-        metric[HOOK_ERROR] = step.last
+    """Merge what a hook returned; note it on the metric when the hook failed, or returned what cannot be merged."""
+    if found is None:
+        return
+    if type(found) is not Failed:
+        merge = Step(lambda: found and metric.update(found), kind="hook", label=step.label, raises=step.raises)
+        found = merge.attempt()
+    if type(found) is Failed:
+        metric[HOOK_ERROR] = found.error
 
 
-def _finish_generator(metric: dict[str, Any], started: Started, step: Step, response: Any, exception: Any) -> None:
-    generator, resume = started[id(step)]
-    found = FAILED if generator is FAILED else resume.attempt(generator, (response, exception, metric))
-    _merge(metric, found, resume)
+def _finish_generator(metric: dict[str, Any], started: Started, step: Step, context: dict[str, Any]) -> None:
+    waiting, resume = started[id(step)]
+    if type(waiting) is not Failed:
+        waiting = resume.attempt(waiting, (context["response"], context["exception"], metric))
+    _merge(metric, waiting, step)
+
+
+def _context(metric: dict[str, Any], call: Call, response: Any, exception: BaseException | None) -> dict[str, Any]:
+    """Return what plain hooks are called with, by keyword."""
+    func, args, kwargs = call
+    return {
+        "response": response,
+        "exception": exception,
+        "metric": metric,
+        "func": func,
+        "func_args": args,
+        "func_kwargs": kwargs,
+    }
 
 
 def _resume(generator: Generator[Any, Any, Any], outcome: Any) -> Any:
