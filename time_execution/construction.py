@@ -72,7 +72,7 @@ def _inherited_init(cls: Any) -> Callable[..., None]:
             if (args or kwargs) and "__dataclass_fields__" in vars(type(self)):
                 raise TypeError("put @time_execution above @dataclass: it measures the __init__ that dataclass makes")
             following(*args, **kwargs)
-        # else: ``object.__init__`` would complain of arguments that were meant for ``__new__``
+        # Otherwise the arguments were meant for ``__new__``, and ``object.__init__`` would complain of them.
 
     return functools.wraps(cls.__init__)(__init__)
 

@@ -53,6 +53,8 @@ class TimeExecution:
     @overload
     def __call__(
         self,
+        func: None = None,
+        /,
         *,
         name: str | None = None,
         extra_hooks: Sequence[AnyHook] | None = None,
@@ -83,7 +85,6 @@ class TimeExecution:
             ConfigurationError: When a hook cannot be called.
             TypeError: When `func` cannot be called.
         """
-
         hooks = tuple(config.resolve_hook(hook, index=index) for index, hook in enumerate(extra_hooks or ()))
 
         def decorate(wrapped: Any) -> Any:
@@ -350,7 +351,7 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
                     thrown = exc
                 if isinstance(thrown, GeneratorExit):
                     await generator.aclose()
-                    raise thrown
+                    raise thrown  # noqa: TRY301 - not in the handler above, where it would become a context
         except StopAsyncIteration:
             pass  # exhausted
         except BaseException as exc:

@@ -109,7 +109,7 @@ class BaseMetricsBackend:
         """Forget sockets and files inherited from the parent; called in the child before its first metric."""
 
     @classmethod
-    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:  # noqa: ARG003 - for those that override it
         """Return constructor arguments from the parts of a URL before its query.
 
         The query's options are added by the caller, converted to the types in the constructor's annotations.

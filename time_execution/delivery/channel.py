@@ -251,17 +251,11 @@ class Channel:
 
     def release(self, count: int, kept: Sequence[Entry] = ()) -> None:
         """End the flight of the first entries but those kept, which stay in front; their fate is counted already."""
-        gone = self.in_flight[:count]
-        self.in_flight[:count] = kept
         stays = {id(entry) for entry in kept}
-        keys = []
-        for entry in gone:
-            if id(entry) in stays:
-                continue
-            if entry.key is None:
-                self.flight_bytes -= entry.size
-            else:
-                keys.append(entry.key)
+        gone = [entry for entry in self.in_flight[:count] if id(entry) not in stays]
+        self.in_flight[:count] = kept
+        self.flight_bytes -= sum(entry.size for entry in gone)
+        keys = [entry.key for entry in gone if entry.key is not None]
         if keys and self.store is not None:
             self.store.delete(keys)
             self.spool_flight -= len(keys)

@@ -10,11 +10,12 @@ import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from time_execution.delivery import lifecycle
 from time_execution.delivery.retry import Backoff, Failure, Verdict, understand
-from time_execution.types import Metric, Reject, Result, Retry, Stored
+from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,7 +227,7 @@ class Worker:
         try:
             outcome = self._send([entry.metric for entry in batch])
             # Consumed here, so that what an iterator reported before it raised is kept.
-            results.extend(_all_stored(len(batch)) if outcome is None else outcome)
+            results.extend(repeat(STORED, len(batch)) if outcome is None else outcome)
         except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
             failure = understand(exc)
             self._log.tell(
@@ -243,6 +244,13 @@ class Worker:
     def _settle(self, me: threading.Thread, batch: list[Entry], results: list[Result], failure: Failure | None) -> None:
         """Count what became of a batch, keep what is to be sent again, and set the pause before that."""
         channel, rest = self._channel, batch[len(results) :]
+        if not rest and results.count(STORED) == len(results):  # the usual case; compares identities
+            with channel.lock:
+                if self.thread is me and not self._stopping:
+                    channel.ledger.delivered += len(batch)
+                    channel.release(len(batch))
+                    self._schedule(stored=len(batch), kept=0, failure=failure, after=None)
+            return
         if failure is not None and failure.verdict is not Verdict.RETRY:
             results, rest = self._refused(batch, results, failure), []
         letters = self._write_dead_letters(batch, results)
@@ -317,13 +325,8 @@ class Worker:
         return {"state": state, "failures": self.failures}
 
 
-_STORED = Stored()
 _NEXT = {
     Verdict.RETRY: "they stay queued and are sent again",
     Verdict.REJECT: "they are refused for good and dropped",
     Verdict.SPLIT: "sending smaller batches",
 }
-
-
-def _all_stored(count: int) -> list[Result]:
-    return [_STORED] * count
