@@ -44,6 +44,11 @@ class Block:
         self._plan: Plan | None = None
         self._started = 0
 
+    @property
+    def name(self) -> str:
+        """The series."""
+        return self._target.name
+
     def __enter__(self) -> Self:
         """Start the clock."""
         plan = self._target.refresh()

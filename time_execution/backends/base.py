@@ -214,7 +214,7 @@ def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
     """Adapt upstream's ``bulk_write``: it returns nothing when all is stored and raises when nothing is."""
 
     def send(metrics: Sequence[Metric]) -> None:
-        bulk_write(list(metrics))
+        bulk_write([metric.copy() for metric in metrics])  # a copy: what it changes must not be sent again
 
     return send
 

@@ -173,12 +173,11 @@ class ThreadedBackend(BaseMetricsBackend):
         if threading.get_ident() == channel.owner:
             return False
         with channel.lock:
-            goal = channel.accepted
-            channel.flush_target = max(channel.flush_target, goal)
+            ticket = channel.flush_ticket()
             self._worker.wake()
             channel.changed.notify_all()
-            channel.changed.wait_for(lambda: channel.settled >= goal or self._worker.parked(), timeout)
-            return channel.settled >= goal
+            channel.changed.wait_for(lambda: channel.is_settled(ticket) or self._worker.parked(), timeout)
+            return channel.is_settled(ticket)
 
     def begin_close(self) -> None:
         """Refuse new metrics and start sending the rest at once; does not wait."""

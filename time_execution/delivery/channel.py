@@ -34,14 +34,22 @@ _NEVER = 1 << 60
 
 
 class Entry:
-    """A metric on its way: what it weighs, when it was made (channel clock), and its key when it lies in the spool."""
+    """A metric on its way.
 
-    __slots__ = ("born", "key", "metric", "size")
+    Attributes:
+        size: What it weighs, in bytes.
+        born: When it was made, by the channel's clock.
+        ticket: The how-manieth it was to leave the queue; 0 when it came from the spool.
+        key: Its key when it lies in the spool.
+    """
 
-    def __init__(self, metric: Metric, size: int, born: float, key: int | None = None) -> None:
+    __slots__ = ("born", "key", "metric", "size", "ticket")
+
+    def __init__(self, metric: Metric, size: int, born: float, ticket: int, key: int | None = None) -> None:
         self.metric = metric
         self.size = size
         self.born = born
+        self.ticket = ticket
         self.key = key
 
 
@@ -100,6 +108,9 @@ class Channel:
         self.flight_bytes = 0
         self.spool_flight = 0
         self.flush_target = 0
+        self.pressed = False
+        self._spool_appended = 0
+        self._flush_mark = 0
         self.owner = 0
         self._nonce = os.urandom(8).hex()
         self._sequence = 0
@@ -145,6 +156,8 @@ class Channel:
             self.metric_count += 1
             self.metric_bytes += item[1]
         self.append(item)
+        if self.max_bytes is not None and self.bytes * 2 > self.max_bytes:
+            self.pressed = True  # heavy metrics: do not wait for their number to make a batch
 
     def _dequeue(self) -> Item:
         item = self.queue.popleft()
@@ -170,7 +183,9 @@ class Channel:
         if self.max_bytes is not None and _weight(item) > self.max_bytes:
             self.ledger.reject("too_large")
             return False
+        self.pressed = True  # so that the worker does not wait for a batch to fill
         if self.overflow == "block":
+            self.wake()
             self.changed.wait_for(lambda: self.closed or self._has_room(item), self.block_timeout)
             if self.closed:
                 self.ledger.reject("after_close")
@@ -188,15 +203,18 @@ class Channel:
 
     def _spool_items(self, items: Sequence[Item], *, counted: bool = True) -> None:
         """Write items through to the disk; what does not fit there is counted as dropped."""
-        entries = self._entries(items)
         if not counted:
             self.ledger.taken += len(items)
+        entries = self._entries(items)
         self.spool_entries(entries, lost_as="spool_full")
 
     def spool_entries(self, entries: Sequence[Entry], *, lost_as: str) -> None:
         """Move entries that are in no spool yet onto the disk; those that find no room there are dropped."""
         fresh = [entry.metric for entry in entries if entry.key is None]
         stored = self.store.append(fresh) if self.store is not None and fresh else 0
+        self._spool_appended += stored
+        if any(entry.ticket <= self.flush_target for entry in entries):
+            self._flush_mark = self._spool_appended
         self.ledger.drop(lost_as, len(fresh) - stored)
 
     # ---- the worker's side -----------------------------------------------------------------------------------------
@@ -219,9 +237,12 @@ class Channel:
             self._take_spooled(limit - len(self.in_flight))
         if len(self.in_flight) < limit and self.spooled <= 0:
             count = min(limit - len(self.in_flight), len(self.queue))
+            if self.attention > 0:  # what leaves the queue still counts, until the worker looks again
+                self.attention = max(0, self.attention - count)
             fresh = self._entries([self._dequeue() for _ in range(count)])
             self.flight_bytes += sum(entry.size for entry in fresh)
             self.in_flight += fresh
+        self.pressed = False
         self.changed.notify_all()
         return self.in_flight[:limit]
 
@@ -229,7 +250,7 @@ class Channel:
         after = max((entry.key for entry in self.in_flight if entry.key is not None), default=None)
         now = self.clock()
         rows = self.store.peek(limit, after=after) if self.store is not None else []
-        self.in_flight += [Entry(metric, 0, now, key) for key, metric in rows]
+        self.in_flight += [Entry(metric, 0, now, 0, key) for key, metric in rows]
         self.spool_flight += len(rows)
 
     def _entries(self, items: Sequence[Item]) -> list[Entry]:
@@ -238,7 +259,9 @@ class Channel:
         wall_offset = time.time_ns() - readings
         born_offset = self.clock() - readings * 1e-9
         entries = []
+        ticket = self.ledger.taken - len(items)
         for item in items:
+            ticket += 1
             if isinstance(item[0], Metric):
                 metric, size = item[0], item[1]
                 metric.setdefault(TIMESTAMP, item[2] + wall_offset)
@@ -246,7 +269,7 @@ class Channel:
                 metric, size = item[0].metric(item[1], item[2], wall_offset), DRAFT_BYTES
             self._sequence += 1
             metric.id = f"{self._nonce}-{self._sequence}"
-            entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset))
+            entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset, ticket))
         return entries
 
     def release(self, count: int, kept: Sequence[Entry] = ()) -> None:
@@ -318,15 +341,35 @@ class Channel:
 
     # ---- for everyone ----------------------------------------------------------------------------------------------
 
-    @property
-    def accepted(self) -> int:
-        """Metrics taken in so far, this process's own and adopted ones."""
-        return self.ledger.taken + len(self.queue) + self.ledger.adopted
+    def flush_ticket(self) -> tuple[int, int]:
+        """Return what `is_settled` needs to tell whether all that was offered so far is settled. The lock is held."""
+        goal = self.ledger.taken + len(self.queue)
+        self.flush_target = max(self.flush_target, goal)
+        return goal, self._spool_appended
 
-    @property
-    def settled(self) -> int:
-        """Metrics whose fate is known: delivered or dropped."""
-        return self.ledger.delivered + self.ledger.dropped.total() + sum(self._spool_losses().values())
+    def is_settled(self, ticket: tuple[int, int]) -> bool:
+        """Whether all that was offered before a ticket was drawn is delivered, dropped or rejected. The lock is held."""
+        goal, mark = ticket
+        if self.ledger.taken < goal or any(0 < entry.ticket <= goal for entry in self.in_flight):
+            return False
+        if self.store is None:
+            return True
+        gone = self._spool_appended - len(self.store)
+        return gone >= max(mark, self._flush_mark)
+
+    def is_urgent(self) -> bool:
+        """Whether somebody waits for what is pending. The lock is held."""
+        return self.flush_target > 0 and not self.is_settled((min(self.flush_target, self._offered()), 0))
+
+    def _offered(self) -> int:
+        return self.ledger.taken + len(self.queue)
+
+    def adopt(self) -> None:
+        """Take over the spools of processes that are gone. The lock is held."""
+        if self.store is not None:
+            rows = self.store.adopt()
+            self.ledger.adopted += rows
+            self._spool_appended += rows
 
     def _spool_losses(self) -> dict[str, int]:
         if self.store is None:

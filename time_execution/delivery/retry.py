@@ -49,12 +49,20 @@ def understand(exc: BaseException) -> Failure:
     if isinstance(exc, BackendRejected):
         return Failure(Verdict.REJECT, reason)
     if isinstance(exc, BackendThrottled):
-        return Failure(Verdict.RETRY, reason, after=exc.retry_after)
+        return Failure(Verdict.RETRY, reason, after=seconds_of(exc.retry_after))
     return Failure(Verdict.RETRY, reason, denied=isinstance(exc, BackendDenied))
 
 
 MAX_AGE = 300.0
+_LONGEST = 86_400.0
 MAX_AGE_WITH_SPOOL = 3600.0
+
+
+def seconds_of(value: object) -> float | None:
+    """Return a pause that a server asked for when it makes sense: a number above 0; else None."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(min(value, _LONGEST))
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,4 @@ class Backoff:
             return self.cap
         bound = min(self.cap, self.base * 2.0 ** min(failures - 1, 32))
         drawn = self.jitter(0.0, bound)
-        if after is not None and after > 0:  # also False for NaN
-            return min(self.cap, max(drawn, after))
-        return drawn
+        return drawn if after is None else min(self.cap, max(drawn, after))

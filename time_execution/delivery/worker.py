@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from time_execution.delivery import lifecycle
-from time_execution.delivery.retry import Backoff, Failure, Verdict, understand
+from time_execution.delivery.retry import Backoff, Failure, Verdict, seconds_of, understand
 from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 THREAD_NAME = "TimeExecutionThread"
 _OPEN_AFTER = 5
+_GOOD_BATCHES = 20
+_SHORTEST_SLEEP = 0.05
 
 
 class Worker:
@@ -62,7 +64,7 @@ class Worker:
         self._close_backend = close_backend
         self._backoff = backoff
         self._dead_letters = dead_letters
-        self._queue_timeout = queue_timeout
+        self._queue_timeout = max(queue_timeout, _SHORTEST_SLEEP)
         self._limit = limit
         self._log = log
         self._label = label
@@ -80,6 +82,7 @@ class Worker:
         self._due_at: float | None = None
         self._retry_at = -math.inf
         self._failed = 0
+        self._good = 0
         self._cap = self._channel.batch_items
 
     # ---- called with the channel's lock held -----------------------------------------------------------------------
@@ -89,7 +92,7 @@ class Worker:
         channel = self._channel
         if not self.is_alive() and channel.waiting() and not self._stopping:
             self.start()
-        full = len(channel.queue) >= channel.batch_items
+        full = channel.pressed or len(channel.queue) >= channel.batch_items
         if self._sleeping or (full and self._due_at is not None):
             self._sleeping = False
             self._due_at = None if full else channel.clock() + channel.linger
@@ -146,7 +149,7 @@ class Worker:
                 self._deliver(me, batch)
                 handled += len(batch)
         except BaseException as exc:  # noqa: BLE001 - whatever ends the thread, its batch is kept and a new one starts
-            self._died = True
+            self._die()
             self._log.tell(f"{self._label}.died", f"{self._label}: worker ended by {type(exc).__name__}; restarting")
         finally:
             self._leave(me)
@@ -161,9 +164,8 @@ class Worker:
             self._sleeping = True
             self._due_at = None
             channel.set_attention(sleeping=True, lingering=False)
-            limit_reached = not self._died and not self._stopping
-            if limit_reached and channel.waiting():
-                self.start()
+            if channel.waiting() and not self._stopping:
+                self.start()  # it died, or has had its share
             channel.changed.notify_all()
         if self._stopping:
             self._close_backend()
@@ -175,17 +177,27 @@ class Worker:
             return
         self._adopted = True
         with channel.lock:
-            channel.ledger.adopted += channel.store.adopt()
+            channel.adopt()
+
+    def _die(self) -> None:
+        """Remember that the thread ended by accident: the next one pauses first, lest they die in a row."""
+        with self._channel.lock:
+            self._died = True
+            self.failures += 1
+            self._retry_at = self._channel.clock() + self._backoff.pause(self.failures)
 
     def _next_batch(self, me: threading.Thread) -> list[Entry] | None:
         """Wait until a batch is due and take it; None when the thread should end."""
         channel = self._channel
         with channel.lock:
             while not self._stopping and self.thread is me:
+                seen = len(channel.queue)
                 pause = self._pause()
                 if pause <= 0:
                     return self._take()
                 channel.set_attention(sleeping=self._sleeping, lingering=self._due_at is not None)
+                if len(channel.queue) > seen:
+                    continue  # came without a word, since `attention` had not changed yet
                 channel.changed.wait(min(pause, self._queue_timeout))
             return None
 
@@ -197,17 +209,14 @@ class Worker:
         if self._sleeping:
             self._due_at = None
             return math.inf
-        if channel.in_flight or channel.spooled or self._urgent():
+        if channel.in_flight or channel.spooled or channel.is_urgent():
             self._due_at = None
             return self._retry_at - now
-        if len(channel.queue) >= channel.batch_items:
-            return 0.0
+        if channel.pressed or len(channel.queue) >= channel.batch_items:
+            return self._retry_at - now
         if self._due_at is None:
             self._due_at = now + channel.linger
         return self._due_at - now
-
-    def _urgent(self) -> bool:
-        return self._channel.settled < self._channel.flush_target
 
     def _take(self) -> list[Entry]:
         channel = self._channel
@@ -227,7 +236,7 @@ class Worker:
         try:
             outcome = self._send([entry.metric for entry in batch])
             # Consumed here, so that what an iterator reported before it raised is kept.
-            results.extend(repeat(STORED, len(batch)) if outcome is None else outcome)
+            results.extend(repeat(STORED, len(batch)) if outcome is None else map(_sound, outcome))
         except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
             failure = understand(exc)
             self._log.tell(
@@ -276,7 +285,7 @@ class Worker:
             self._failed = len(kept)
             channel.release(len(batch), kept)
             self._schedule(stored=stored, kept=len(kept), failure=failure, after=after)
-            if self.failures and self._urgent() and channel.store is not None:
+            if self.failures and channel.is_urgent() and channel.store is not None:
                 channel.park()  # somebody waits, and the disk is the safest place to be had
 
     def _refused(self, batch: list[Entry], results: list[Result], failure: Failure) -> list[Result]:
@@ -284,6 +293,7 @@ class Worker:
         rest = len(batch) - len(results)
         if failure.verdict is Verdict.SPLIT and len(batch) > 1:
             self._cap = max(1, len(batch) // 2)
+            self._good = 0
             return results + [Retry(failure.reason)] * rest
         return results + [Reject(failure.reason)] * rest
 
@@ -294,7 +304,9 @@ class Worker:
         if not kept:
             self.failures = 0
             self._retry_at = -math.inf
-            self._cap = min(channel.batch_items, self._cap * 2)
+            self._good += 1
+            if self._good % _GOOD_BATCHES == 0:  # a limit that was met once is tried again, but seldom
+                self._cap = min(channel.batch_items, self._cap + self._cap // 4 + 1)
             return
         if failure is not None and failure.verdict is Verdict.SPLIT:
             self._retry_at = -math.inf  # a smaller batch is a different question: no need to wait
@@ -330,3 +342,18 @@ _NEXT = {
     Verdict.REJECT: "they are refused for good and dropped",
     Verdict.SPLIT: "sending smaller batches",
 }
+
+
+def _sound(result: Result) -> Result:
+    """Return a backend's answer as one that can be counted.
+
+    Raises:
+        TypeError: When it is none.
+    """
+    if result is STORED or isinstance(result, Stored):
+        return result
+    if isinstance(result, Retry) and isinstance(result.reason, str):
+        return Retry(result.reason, seconds_of(result.after))
+    if isinstance(result, Reject) and isinstance(result.reason, str) and isinstance(result.detail, str):
+        return result
+    raise TypeError(f"a backend answers Stored, Retry or Reject for each metric, not {type(result).__name__}")
