@@ -29,3 +29,8 @@ def _clean_slate():
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread for thread in left if thread.is_alive()]
     assert not left, f"workers left running: {left}"
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name a parameter after its kind when its repr holds an address, so that every process names it alike."""
+    return argname if " at 0x" in repr(val) else None

@@ -28,37 +28,39 @@ def measure_construction(cls: Any, wrap: Wrap) -> Any:
     if cls.__init__ is object.__init__ and _has_new(cls):
         original = vars(cls).get("__new__")
         new = _inherited_new(cls) if original is None else getattr(original, "__func__", original)
-        cls.__new__ = staticmethod(_once(new, wrap(new), key=_by_class))
+        cls.__new__ = staticmethod(_once(new, wrap(new)))
     else:
         init = vars(cls).get("__init__") or _inherited_init(cls)
-        cls.__init__ = _once(init, wrap(init), key=id)
+        cls.__init__ = _once(init, wrap(init))
     return cls
 
 
-def _once(plain: Callable[..., Any], measured: Callable[..., Any], *, key: Callable[[Any], int]) -> Callable[..., Any]:
-    """Return a function that measures unless a construction of the same object is being measured further out."""
+def _once(plain: Callable[..., Any], measured: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that measures unless it is called on behalf of another one that measures the same subject.
+
+    The subject is the object, or for a constructor the class. The same function entered again for a subject that it
+    measures already is a construction of its own: a constructor that makes its parts.
+    """
 
     @functools.wraps(plain)
     def outermost(subject: Any, /, *args: Any, **kwargs: Any) -> Any:
-        active = _under_construction.__dict__.setdefault("active", set())
-        mark = key(subject)
-        if mark in active:
+        active: dict[int, Any] = _under_construction.__dict__.setdefault("active", {})
+        mark = id(subject)
+        outer = active.get(mark)
+        if outer is not None and outer is not outermost:
             return plain(subject, *args, **kwargs)
-        active.add(mark)
+        active[mark] = outermost
         try:
             return measured(subject, *args, **kwargs)
         finally:
-            active.discard(mark)
+            if outer is None:
+                del active[mark]
 
     return outermost
 
 
 def _has_new(cls: Any) -> bool:
     return cls.__new__ is not object.__new__
-
-
-def _by_class(cls: type) -> int:
-    return id(cls)
 
 
 def _inherited_init(cls: Any) -> Callable[..., None]:

@@ -143,9 +143,9 @@ def _decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
         return type(wrapped)(_decorate(wrapped.__func__, target))
     if isinstance(wrapped, property):
         fget, fset, fdel = (part and _decorate(part, target) for part in (wrapped.fget, wrapped.fset, wrapped.fdel))
-        return property(fget, fset, fdel, wrapped.__doc__)
+        return type(wrapped)(fget, fset, fdel, wrapped.__doc__)
     if isinstance(wrapped, functools.cached_property):
-        return functools.cached_property(_decorate(wrapped.func, target))
+        return type(wrapped)(_decorate(wrapped.func, target))
     if isinstance(wrapped, type):
         return measure_construction(wrapped, lambda function: _wrap(function, target(wrapped)))
     if not callable(wrapped):
@@ -160,10 +160,10 @@ def _decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
 def _wrap(func: Any, target: Target) -> Any:
     target.func = func
     wrapper: Any = _WRAPPERS[_kind_of(func)](func, target)
-    named = named_part(func)
-    for attribute in ("__module__", "__name__", "__qualname__"):  # which a partial or a callable object has not
-        setattr(wrapper, attribute, getattr(named, attribute, None) or getattr(wrapper, attribute))
     functools.update_wrapper(wrapper, func)
+    named = named_part(func)
+    for attribute in ("__module__", "__name__", "__qualname__"):  # a partial's or an object's are those of its type
+        setattr(wrapper, attribute, getattr(named, attribute, None) or getattr(wrapper, attribute))
     for extra in ("cache_info", "cache_clear", "cache_parameters"):  # what `functools.lru_cache` adds, outside __dict__
         if hasattr(func, extra):
             setattr(wrapper, extra, getattr(func, extra))

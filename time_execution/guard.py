@@ -53,9 +53,10 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Set all counts to zero."""
+        """Set all counts to zero, and forget what was logged."""
         with self._lock:
             self._counts.clear()
+        self.log.forget()
 
     def after_fork(self) -> None:
         """Start from zero in a forked child, with locks of its own."""

@@ -51,7 +51,8 @@ def stats() -> dict[str, Any]:
     """Return the accounting of every configured backend, and what was caught on the call path.
 
     Returns:
-        ``backends``: label -> the backend's own ``stats()``, in order (a label that repeats gets ``#2``);
+        ``backends``: label -> the backend's own ``stats()``, in order (a label that repeats gets ``#2``), or
+        ``{"error": class name}`` when that raised;
         ``errors``: ``{"hook": {"label: error": count}, "backend": {…}}``, for this process.
     """
     found: dict[str, Any] = {}
@@ -62,7 +63,8 @@ def stats() -> dict[str, Any]:
             number += 1
             label = f"{base}#{number}"
         method = getattr(backend, "stats", None)
-        found[label] = method() if callable(method) else {}
+        answer = Step(method, kind="backend", label=label, raises=False).attempt() if callable(method) else {}
+        found[label] = {"error": answer.error} if isinstance(answer, Failed) else answer
     return {"backends": found, "errors": faults.as_dict()}
 
 

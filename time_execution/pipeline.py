@@ -10,7 +10,7 @@ from _thread import get_ident
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from time_execution.backends.base import plain_writer, single_sender
+from time_execution.backends.base import plain_writer, single_sender, step_aside
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
@@ -93,10 +93,8 @@ class Sinks:
         if self._plain:
             name = metric.pop(NAME, "")
             for step, taken in self._plain:
-                if taken in metric:  # the method could not be called with it
-                    metric[f"{taken}_"] = metric.pop(taken)
                 try:
-                    step.call(name, **metric)
+                    step.call(name, **(metric if taken not in metric else step_aside(metric, taken)))
                 except Exception as exc:  # noqa: BLE001 - see `guard`
                     step.fail(exc)
 

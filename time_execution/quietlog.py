@@ -55,6 +55,12 @@ class QuietLog:
         finally:
             self._busy.now = False
 
+    def forget(self) -> None:
+        """Start every window anew."""
+        with self._lock:
+            self._last.clear()
+            self._held_back.clear()
+
     def after_fork(self) -> None:
         """Replace the lock: another thread of the parent may have held it."""
         self._lock = threading.RLock()

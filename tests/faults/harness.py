@@ -6,6 +6,7 @@ Imported by child processes too, so nothing here needs pytest.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -266,7 +267,7 @@ class Child:
         limit: The most seconds it may take.
     """
 
-    def __init__(self, folder: Path, script: str, *, limit: float = 30.0, interpreter: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, script: str, *, limit: float = 20.0, interpreter: Sequence[str] = ()) -> None:
         self.sink = folder / "sink.txt"
         self._limit = limit
         file = folder / "script.py"
@@ -280,6 +281,7 @@ class Child:
             text=True,
             cwd=folder,
             env=environment,
+            start_new_session=True,  # so that what it forked can be killed with it
         )
         self._lines: list[str] = []
 
@@ -297,8 +299,9 @@ class Child:
         try:
             out, err = self.process.communicate(timeout=self._limit + 5.0)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+            os.killpg(self.process.pid, signal.SIGABRT)  # each shows its stacks
+            out, err = self.process.communicate()
+            raise AssertionError(f"the child, or one of its own, hangs: {out}\n{err}") from None
         return Outcome(self.process.returncode, "".join(self._lines) + out, err, time.monotonic() - self.began)
 
     def stored(self) -> list[Stored]:

@@ -8,7 +8,7 @@ they ask `batch_sender` for the one function that sends a batch to it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -224,10 +224,8 @@ def _one_by_one(write: Callable[..., None], taken: str | None) -> BatchSender:
 
     def send(metrics: Sequence[Metric]) -> Iterator[Result]:
         for metric in metrics:
-            fields = dict(metric)
+            fields = step_aside(metric, taken)
             name = fields.pop(NAME, "")
-            if taken in fields:
-                fields[f"{taken}_"] = fields.pop(taken)
             try:
                 write(name, **fields)
             except BackendRejected as exc:
@@ -236,6 +234,11 @@ def _one_by_one(write: Callable[..., None], taken: str | None) -> BatchSender:
                 yield STORED
 
     return send
+
+
+def step_aside(fields: Mapping[str, Any], taken: str | None) -> dict[str, Any]:
+    """Return a copy of the fields in which one that a method's own ``self`` takes up has a trailing underscore."""
+    return {f"{key}_" if key == taken else key: value for key, value in fields.items()}
 
 
 def _first_parameter(write: Callable[..., Any]) -> str | None:
