@@ -20,7 +20,7 @@ def _clean_slate():
     yield
     settings.reset()
     faults.clear()
-    for delivery in list(lifecycle._tracked):
+    for delivery in lifecycle.tracked():
         if not delivery.is_closed():
             delivery.close(0.5)
     deadline = time.monotonic() + 2.0
@@ -33,4 +33,7 @@ def _clean_slate():
 
 def pytest_make_parametrize_id(config, val, argname):
     """Name a parameter after its kind when its repr holds an address, so that every process names it alike."""
-    return argname if " at 0x" in repr(val) else None
+    try:
+        return argname if " at 0x" in repr(val) else None
+    except Exception:  # noqa: BLE001 - some parameters are hostile on purpose
+        return argname

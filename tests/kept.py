@@ -64,7 +64,7 @@ def plain_hook(metric, **_):
 
 def generator_hook(func, func_args, func_kwargs):
     """Add a field, having seen the call begin."""
-    response, exception, _metric = yield
+    _response, exception, _metric = yield
     return {"outcome": "ok" if exception is None else type(exception).__name__}
 
 

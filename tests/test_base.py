@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
-import datetime
+import datetime as dt
 from typing import Any
 
 import pytest
 
-from time_execution.backends.base import BaseMetricsBackend, batch_sender, plain_writer, raise_unless_stored, single_sender
+from time_execution.backends.base import (
+    BaseMetricsBackend,
+    batch_sender,
+    plain_writer,
+    raise_unless_stored,
+    single_sender,
+)
 from time_execution.exceptions import BackendError, BackendRejected, BackendUnavailable
 from time_execution.types import STORED, Metric, Reject, Retry, Stored
 
-MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5, 678_901, tzinfo=datetime.timezone.utc)
+MOMENT = dt.datetime(2024, 1, 2, 3, 4, 5, 678_901, tzinfo=dt.timezone.utc)
 NANOSECONDS = 1_704_164_645_678_901_000
 
 
@@ -67,7 +73,12 @@ def test_each_method_gives_the_other_two(make):
     backend.bulk_write([{"name": "b", "value": 2}, {"name": "c"}])
     assert backend.write_many([Metric({"name": "d", "self": 3})]) in (None, [STORED])
     field = "self_" if make is ByWrite else "self"
-    assert backend.seen == [{"name": "a", "value": 1}, {"name": "b", "value": 2}, {"name": "c"}, {"name": "d", field: 3}]
+    assert backend.seen == [
+        {"name": "a", "value": 1},
+        {"name": "b", "value": 2},
+        {"name": "c"},
+        {"name": "d", field: 3},
+    ]
 
 
 def test_subclass_that_can_store_nothing_is_refused_when_constructed():

@@ -41,7 +41,7 @@ def anything(*args, **kwargs):
     return (args, kwargs)
 
 
-def named_like_ours(self=0, func=1, target=2, plan=3, args=4, kwargs=5, name=6):
+def named_like_ours(self=0, func=1, target=2, plan=3, args=4, kwargs=5, name=6):  # noqa: PLR0917 - as many as we have
     return (self, func, target, plan, args, kwargs, name)
 
 
@@ -170,7 +170,9 @@ def test_one_decorator_serves_many_functions(kept: Kept):
 
     assert first() == 1
     assert asyncio.run(second()) == 2
-    assert [(name.rpartition(".")[2], metric["seen"]) for name, metric in zip(kept.names, kept.metrics, strict=True)] == [
+    assert [
+        (name.rpartition(".")[2], metric["seen"]) for name, metric in zip(kept.names, kept.metrics, strict=True)
+    ] == [
         ("first", "first"),
         ("second", "second"),
     ]
@@ -226,7 +228,7 @@ class Plain:
         """Documented."""
         return self
 
-    @time_execution
+    @time_execution  # type: ignore[prop-decorator]
     @property
     def property_above(self):
         """Documented."""
@@ -241,7 +243,7 @@ class Plain:
     def cached_below(self):
         return object()
 
-    @time_execution
+    @time_execution  # type: ignore[prop-decorator]
     @functools.cached_property
     def cached_above(self):
         """Documented."""
@@ -349,7 +351,7 @@ def test_methods_bind_and_super_finds_them(way: Way):
     child = Child()
     assert child.method(1) == (child, 1)
     assert Plain.method(child, 2) == (child, 2)
-    assert Plain().method.__func__ is Plain.method
+    assert Plain().method.__func__ is Plain.method  # type: ignore[attr-defined]
     way.expect("method", "method")
 
 
@@ -384,7 +386,7 @@ def test_abstract_methods_stay_abstract():
         @abc.abstractmethod
         def work(self): ...
 
-        @time_execution
+        @time_execution  # type: ignore[prop-decorator]
         @property
         @abc.abstractmethod
         def value(self): ...
@@ -449,7 +451,7 @@ def test_partial_is_measured_under_its_functions_name(way: Way):
 
 def test_partial_has_its_functions_name():
     """A decorated partial or object shows in logs as what it calls, not as our wrapper."""
-    measured = time_execution(functools.partial(defaults, 1))
+    measured: Any = time_execution(functools.partial(defaults, 1))
     assert (measured.__name__, measured.__qualname__, measured.__module__) == ("defaults", "defaults", __name__)
     assert time_execution(Adder()).__qualname__ == "Adder"  # type: ignore[attr-defined]
 
@@ -537,8 +539,8 @@ def test_cancelled_coroutine_is_measured_and_stays_cancelled(way: Way):
     async def main():
         task = asyncio.create_task(work())
         await asyncio.sleep(0)
-        task.cancel("because")
-        with pytest.raises(asyncio.CancelledError, match="because"):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await task
         assert task.cancelled()
 
@@ -627,7 +629,7 @@ def test_plain_wrapper_around_a_coroutine_function_may_run_it_itself(way: Way):
     assert outer(3) == 3
     way.expect("inner")
     with pytest.raises(TypeError):
-        outer()
+        outer()  # type: ignore[call-arg]
 
 
 def test_wrapper_that_returns_a_task_gives_back_that_task(way: Way):

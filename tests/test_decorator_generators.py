@@ -1,4 +1,4 @@
-"""The decorator on generators and asynchronous generators: their whole protocol, and what counts as one measured call."""
+"""The decorator on generators and asynchronous generators: their whole protocol, and what counts as one call."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_hook_is_called_by_keyword_with_all_of_the_call(call):
 def test_hook_of_the_older_library_works_as_it_is():
     """A hook with named parameters, as upstream documents it, needs no change."""
 
-    def my_hook(response, exception, metric, func, func_args, func_kwargs):
+    def my_hook(response, exception, metric, func, func_args, func_kwargs):  # noqa: PLR0917 - as users write it
         status_code = getattr(response, "status_code", None)
         if status_code:
             return {"name": f"{metric['name']}.{status_code}", "extra_field": "foo bar"}
@@ -90,7 +90,7 @@ def test_hook_of_the_older_library_works_as_it_is():
 
     metrics = configure(my_hook)
     time_execution(name="view")(Response)()
-    time_execution(name="view")(lambda: Response())()
+    time_execution(name="view")(lambda: [Response()][0])()
     assert metrics[-1]["name"] == "view.200"
     assert metrics[-1]["extra_field"] == "foo bar"
 
@@ -489,3 +489,27 @@ def test_failures_of_two_threads_are_not_mixed_up():
         thread.join(30)
     found = [metric["hook_error"] for metric in metrics]
     assert found.count("KeyError") == found.count("LookupError") == 200
+
+
+def test_marks_of_one_thread_are_not_anothers():
+    """While a hook runs in one thread, calls in another are measured, and what the hook itself calls still is not."""
+    in_hook, go_on = threading.Event(), threading.Event()
+
+    def around(func, func_args, func_kwargs):
+        yield
+
+    def hook(func_args, **_):
+        if func_args == ("waits",):
+            in_hook.set()
+            assert go_on.wait(10)
+            work("from the hook")
+
+    metrics = configure(around, hook)
+    thread = threading.Thread(target=work, args=("waits",))
+    thread.start()
+    assert in_hook.wait(10)
+    work("meanwhile")
+    go_on.set()
+    thread.join(10)
+    assert len(metrics) == 2
+    assert stats()["errors"]["hook"] == {"work: reentrant": 1}

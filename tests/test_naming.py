@@ -90,7 +90,6 @@ def local():
         ([].append, "builtins.list.append"),
         (operator.itemgetter(1), "operator.itemgetter"),
     ],
-
 )
 def test_name_is_module_and_qualified_name_without_locals(thing, name):
     """Every callable has a name that says where it is written."""
@@ -103,7 +102,7 @@ def test_function_without_module_has_a_name_all_the_same():
     space: dict[str, object] = {}
     exec("def made(): pass", space)  # its __module__ is that of `builtins`, or None
     made = space["made"]
-    made.__module__ = None  # type: ignore[attr-defined]
+    made.__module__ = None  # type: ignore[assignment]
     name = name_of(made)
     assert name.endswith("made")
     assert "None" not in name

@@ -84,13 +84,13 @@ def test_flush_waits_for_every_queue():
 
 
 def test_flush_keeps_to_its_timeout_over_all_backends_together():
-    """Three backends that hang take no longer than one, and the answer is False."""
-    stores = [Hanging() for _ in range(3)]
+    """Eight backends that hang take no longer than one, and the answer is False."""
+    stores = [Hanging() for _ in range(8)]
     settings.configure(backends=[ThreadedBackend(store, bulk_timeout=0.01) for store in stores])
     write_metric("m")
     started = time.monotonic()
-    assert flush(0.2) is False
-    assert time.monotonic() - started < 2
+    assert flush(0.4) is False
+    assert 0.3 < time.monotonic() - started < 2
     for store in stores:
         store.go.set()
     assert flush(10) is True
@@ -154,12 +154,12 @@ def test_shutdown_delivers_and_closes_everything():
 
 def test_shutdown_keeps_to_its_timeout_over_all_backends_together():
     """Backends that hang share one deadline, and what they hold is counted as dropped."""
-    stores = [Hanging() for _ in range(3)]
+    stores = [Hanging() for _ in range(8)]
     queues = [ThreadedBackend(store, bulk_timeout=0.01) for store in stores]
     settings.configure(backends=queues)
     write_metric("m")
     started = time.monotonic()
-    shutdown(0.3)
+    shutdown(0.4)
     assert time.monotonic() - started < 2
     for store in stores:
         store.go.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gc
 import logging
 from typing import Any
@@ -103,7 +103,7 @@ def test_field_that_steps_aside_does_so_for_one_backend_only():
         def __init__(self) -> None:
             self.got: list[dict[str, Any]] = []
 
-        def write(this, name, **data):  # noqa: N805 - that is the point
+        def write(this, name, **data):
             this.got.append(data)
 
     kept, other = Kept(), Other()
@@ -117,13 +117,13 @@ def test_timestamp_is_stamped_by_a_queue_when_absent_and_kept_when_given():
     """A queue adds the moment of writing, as an aware datetime; it does not overwrite one."""
     store = Kept()
     settings.configure(backends=[ThreadedBackend(store, bulk_timeout=0.01)])
-    before = datetime.datetime.now(datetime.timezone.utc)
+    before = dt.datetime.now(dt.timezone.utc)
     write_metric("without", value=1)
-    after = datetime.datetime.now(datetime.timezone.utc)
-    given = datetime.datetime(2020, 2, 3, 4, 5, 6, 789, tzinfo=datetime.timezone.utc)
+    after = dt.datetime.now(dt.timezone.utc)
+    given = dt.datetime(2020, 2, 3, 4, 5, 6, 789, tzinfo=dt.timezone.utc)
     write_metric("with", value=1, timestamp=given)
     assert flush(10)
-    slack = datetime.timedelta(milliseconds=5)
+    slack = dt.timedelta(milliseconds=5)
     assert before - slack <= store.metrics[0]["timestamp"] <= after + slack
     assert store.metrics[1]["timestamp"] == given
 
@@ -187,7 +187,10 @@ def test_plain_call_is_a_timing_and_a_written_metric_a_value():
     settings.configure(backends=[batches])
     time_execution(name="timed")(lambda: 1)()
     write_metric("written", value=1)
-    assert [(batch[0]["name"], batch[0].kind) for batch in batches.batches] == [("timed", "timing"), ("written", "value")]
+    assert [(batch[0]["name"], batch[0].kind) for batch in batches.batches] == [
+        ("timed", "timing"),
+        ("written", "value"),
+    ]
 
 
 # ---- what backends raise -------------------------------------------------------------------------------------------

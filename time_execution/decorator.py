@@ -12,7 +12,7 @@ import types
 from _thread import get_ident
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from fnmatch import fnmatchcase
-from time import perf_counter_ns as clock
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from time_execution import config
@@ -194,7 +194,8 @@ def _kind_of(func: Any) -> str:
 
 
 def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
-    settings = live
+    # Locals of the closure, not globals: a finalizer may call this when the module's globals are gone already.
+    settings, clock, ident = live, perf_counter_ns, get_ident
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         plan = target.plan
@@ -206,7 +207,7 @@ def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
         finally:
             ended = clock()
             line = plan.line
-            if len(plan.queue) < line.attention and get_ident() != line.owner:
+            if len(plan.queue) < line.attention and ident() != line.owner:
                 plan.append((plan, started, ended))
             else:
                 line.admit((plan, started, ended))
@@ -215,7 +216,7 @@ def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
 
 
 def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
-    settings = live
+    settings, clock, ident = live, perf_counter_ns, get_ident
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         plan = target.plan
@@ -227,7 +228,7 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
         finally:
             ended = clock()
             line = plan.line
-            if len(plan.queue) < line.attention and get_ident() != line.owner:
+            if len(plan.queue) < line.attention and ident() != line.owner:
                 plan.append((plan, started, ended))
             else:
                 line.admit((plan, started, ended))
@@ -246,13 +247,13 @@ def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
     call = (func, args, kwargs)
     hooks = plan.begin(call) if plan.has_generators else plan.none_started
-    started = clock()
+    started = perf_counter_ns()
     try:
         response = func(*args, **kwargs)
     except BaseException as exc:
-        plan.finish(hooks, (started, clock()), call, exception=exc)
+        plan.finish(hooks, (started, perf_counter_ns()), call, exception=exc)
         raise
-    plan.finish(hooks, (started, clock()), call, response=response)
+    plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
     return response
 
 
@@ -262,13 +263,13 @@ async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, A
         return await func(*args, **kwargs)
     call = (func, args, kwargs)
     hooks = plan.begin(call)
-    started = clock()
+    started = perf_counter_ns()
     try:
         response = await func(*args, **kwargs)
     except BaseException as exc:
-        await plan.finish_async(hooks, (started, clock()), call, exception=exc)
+        await plan.finish_async(hooks, (started, perf_counter_ns()), call, exception=exc)
         raise
-    await plan.finish_async(hooks, (started, clock()), call, response=response)
+    await plan.finish_async(hooks, (started, perf_counter_ns()), call, response=response)
     return response
 
 
@@ -281,18 +282,18 @@ def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
             return func(*args, **kwargs)
         call = (func, args, kwargs)
         hooks = plan.begin(call)
-        started = clock()
+        started = perf_counter_ns()
         try:
             response = func(*args, **kwargs)
         except BaseException as exc:
-            plan.finish(hooks, (started, clock()), call, exception=exc)
+            plan.finish(hooks, (started, perf_counter_ns()), call, exception=exc)
             raise
         if inspect.iscoroutine(response):
             return _await(plan, hooks, started, response, call)
         if callable(getattr(response, "add_done_callback", None)):  # a task or a future: the caller's to keep
-            response.add_done_callback(lambda _: plan.finish(hooks, (started, clock()), call))
+            response.add_done_callback(lambda _: plan.finish(hooks, (started, perf_counter_ns()), call))
         else:
-            plan.finish(hooks, (started, clock()), call, response=response)
+            plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
         return response
 
     return wrapper
@@ -302,9 +303,9 @@ async def _await(plan: Plan, hooks: Started | None, started: int, awaitable: Any
     try:
         response = await awaitable
     except BaseException as exc:
-        await plan.finish_async(hooks, (started, clock()), call, exception=exc)
+        await plan.finish_async(hooks, (started, perf_counter_ns()), call, exception=exc)
         raise
-    await plan.finish_async(hooks, (started, clock()), call, response=response)
+    await plan.finish_async(hooks, (started, perf_counter_ns()), call, response=response)
     return response
 
 
@@ -315,14 +316,14 @@ def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) ->
             return (yield from func(*args, **kwargs))
         call = (func, args, kwargs)
         hooks = plan.begin(call)
-        started = clock()
+        started = perf_counter_ns()
         try:
             response = yield from func(*args, **kwargs)
         except BaseException as exc:
             error = None if isinstance(exc, GeneratorExit) else exc  # to be closed is no failure
-            plan.finish(hooks, (started, clock()), call, exception=error)
+            plan.finish(hooks, (started, perf_counter_ns()), call, exception=error)
             raise
-        plan.finish(hooks, (started, clock()), call, response=response)
+        plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
         return response
 
     return wrapper
@@ -339,7 +340,7 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
         wanted = plan.is_wanted()
         hooks = plan.begin(call) if wanted else None
         error: BaseException | None = None
-        started = clock()
+        started = perf_counter_ns()
         try:
             generator, sent, thrown = func(*args, **kwargs), None, None
             while True:  # what ``yield from`` does, which asynchronous generators do not have
@@ -359,7 +360,7 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
             raise
         finally:
             if wanted:
-                await plan.finish_async(hooks, (started, clock()), call, exception=error)
+                await plan.finish_async(hooks, (started, perf_counter_ns()), call, exception=error)
 
     return wrapper
 

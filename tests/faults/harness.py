@@ -246,7 +246,6 @@ class Outcome:
 
 _PRELUDE = """
 import faulthandler, os, sys, threading, time
-faulthandler.dump_traceback_later({limit}, exit=True)
 from tests.faults.harness import *
 from time_execution import *
 sink = {sink!r}
@@ -259,7 +258,8 @@ class Child:
     """A Python process that runs a script, and tells through its standard output how far it is.
 
     In the script, ``sink`` is the path of `Child.sink`, ``ack(text)`` writes a line, the names of this module and of
-    `time_execution` are there. One that hangs shows the stack of every thread and ends with status 1.
+    `time_execution` are there. One that hangs is aborted, together with what it forked, and shows the stack of every
+    thread. (`faulthandler.dump_traceback_later` would do that from within, but a fork then hangs in its own clean-up.)
 
     Args:
         folder: Where its files go.
@@ -271,7 +271,7 @@ class Child:
         self.sink = folder / "sink.txt"
         self._limit = limit
         file = folder / "script.py"
-        file.write_text(_PRELUDE.format(limit=limit, sink=str(self.sink)) + textwrap.dedent(script))
+        file.write_text(_PRELUDE.format(sink=str(self.sink)) + textwrap.dedent(script))
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
         self.began = time.monotonic()
         self.process = subprocess.Popen(
@@ -297,7 +297,7 @@ class Child:
     def finish(self) -> Outcome:
         """Wait for its end."""
         try:
-            out, err = self.process.communicate(timeout=self._limit + 5.0)
+            out, err = self.process.communicate(timeout=self._limit)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGABRT)  # each shows its stacks
             out, err = self.process.communicate()

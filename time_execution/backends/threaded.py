@@ -20,8 +20,9 @@ from time_execution.delivery.deadletter import DeadLetters
 from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
 from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
-from time_execution.exceptions import ConfigurationError
+from time_execution.exceptions import ConfigurationError, MissingExtraError
 from time_execution.formats.snapshot import snapshot_fields
+from time_execution.guard import Step
 from time_execution.quietlog import QuietLog
 from time_execution.types import NAME, Metric
 
@@ -94,6 +95,12 @@ class ThreadedBackend(BaseMetricsBackend):
             block_timeout=block_timeout,
             shutdown_timeout=shutdown_timeout,
         )
+        _check_types(
+            spool=(spool, (str, Path, Spool, type(None)), "a folder, a Spool or None"),
+            dead_letters=(dead_letters, (str, Path, DeadLetters, type(None)), "a file or None"),
+            retry=(retry, (Backoff, type(None)), "a Backoff or None"),
+            clock=(clock, Callable, "a function that returns seconds"),
+        )
         spool = Spool(spool) if isinstance(spool, (str, Path)) else spool
         _check_overflow(overflow, spool)
         self.backend = _build(backend, backend_args or (), backend_kwargs or {})
@@ -125,9 +132,14 @@ class ThreadedBackend(BaseMetricsBackend):
             log=self._log,
             label=label,
         )
-        self._closing = threading.Event()
-        self._undelivered = 0
+        self.channel.on_fork = self.after_fork
+        self._open()
         lifecycle.track(self)
+
+    def _open(self) -> None:
+        self._is_closing = False
+        self._is_over = False
+        self._undelivered = 0
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
@@ -170,13 +182,14 @@ class ThreadedBackend(BaseMetricsBackend):
             spool and the backend is down.
         """
         channel = self.channel
+        channel.check_process()
         if threading.get_ident() == channel.owner:
             return False
         with channel.lock:
             ticket = channel.flush_ticket()
             self._worker.wake()
             channel.changed.notify_all()
-            channel.changed.wait_for(lambda: channel.is_settled(ticket) or self._worker.parked(), timeout)
+            channel.changed.wait_for(lambda: channel.is_settled(ticket) or self._worker.is_done(), timeout)
             return channel.is_settled(ticket)
 
     def begin_close(self) -> None:
@@ -197,22 +210,21 @@ class ThreadedBackend(BaseMetricsBackend):
             timeout: The longest wait, in seconds; None for `shutdown_timeout`.
         """
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        channel, worker = self.channel, self._worker
         self.begin_close()
-        channel = self.channel
-        inside = threading.get_ident() == channel.owner
         with channel.lock:
-            first = not self._closing.is_set()
-            self._closing.set()
-            if first and not inside:
-                channel.changed.wait_for(lambda: not channel.waiting() or self._worker.parked(), _left(deadline))
-            if first:
+            inside = threading.get_ident() == channel.owner
+            if self._is_over:
+                return
+            if not self._is_closing:
+                self._is_closing = True
+                if not inside:
+                    channel.changed.wait_for(lambda: not channel.waiting() or worker.parked(), _left(deadline))
                 self._undelivered = channel.abandon()
-                self._worker.stop()
-        thread = self._worker.thread
-        if not inside and thread is not None:
-            thread.join(_left(deadline))
-        elif first and not inside:
-            self._close_backend()
+                worker.stop()
+            if not inside:
+                channel.changed.wait_for(lambda: worker.finished, _left(deadline))
+            self._is_over = True
 
     def is_closed(self) -> bool:
         """Return whether `close` was called."""
@@ -224,14 +236,11 @@ class ThreadedBackend(BaseMetricsBackend):
 
     def after_fork(self) -> None:
         """Begin afresh in a forked child: empty queue, counters at zero, a worker of its own at the first metric."""
-        self._closing = threading.Event()
-        self._undelivered = 0
+        self._open()
         self.channel.after_fork()
         self._worker.reset()
         self._log.after_fork()
-        after_fork = getattr(self.backend, "after_fork", None)
-        if callable(after_fork):
-            after_fork()
+        self._tell_backend("after_fork")
 
     def stats(self) -> dict[str, Any]:
         """Return what became of the metrics, exact at one instant.
@@ -242,18 +251,28 @@ class ThreadedBackend(BaseMetricsBackend):
             (int); ``rejected`` and ``dropped`` (dict of reason to int); ``bytes`` (int); ``oldest_age`` (float
             seconds); ``last_error`` (class name or None); ``state`` (``ok``, ``failing``, ``open``).
         """
+        self.channel.check_process()
         with self.channel.lock:
             return self.channel.stats() | self._worker.health()
 
     def _close_backend(self) -> None:
-        close = getattr(self.backend, "close", None)
-        if callable(close):
-            close()
+        self._tell_backend("close")
+
+    def _tell_backend(self, method: str) -> None:
+        """Call a method that the backend may have; what it raises keeps no other delivery from being told."""
+        call = getattr(self.backend, method, None)
+        if callable(call):
+            Step(call, kind="backend", label=f"{type(self.backend).__qualname__}.{method}", raises=False).attempt()
 
 
 def _build(backend: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     if isinstance(backend, str):
-        backend = import_string(backend)
+        try:
+            backend = import_string(backend)
+        except MissingExtraError:
+            raise
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"ThreadedBackend: backend: {exc}") from exc
     if isinstance(backend, type) or (callable(backend) and not hasattr(backend, "write")):
         return backend(*args, **kwargs)
     if args or kwargs:
@@ -278,6 +297,13 @@ def _check_seconds(**times: Any) -> None:
         if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
             shown = seconds if isinstance(seconds, (int, float)) else type(seconds).__name__
             msg = f"ThreadedBackend: {key} must be a number of seconds, 0 or more, got {shown}"
+            raise ConfigurationError(msg)
+
+
+def _check_types(**given: tuple[Any, Any, str]) -> None:
+    for key, (value, kinds, wanted) in given.items():
+        if not isinstance(value, kinds):
+            msg = f"ThreadedBackend: {key} must be {wanted}, not {type(value).__name__}"
             raise ConfigurationError(msg)
 
 

@@ -11,46 +11,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from time_execution.delivery.accounting import Ledger
+from time_execution.delivery.entry import DRAFT_BYTES, Entry, Item, weight_of
+from time_execution.delivery.statement import statement
 from time_execution.types import TIMESTAMP, Metric
 
 if TYPE_CHECKING:
     from time_execution.delivery.spool import SpoolStore
-    from time_execution.types import Draft
 
 Overflow: TypeAlias = Literal["drop_oldest", "drop_newest", "block", "spool"]
-Item: TypeAlias = "tuple[Draft, int, int] | tuple[Metric, int, int]"
-"""What waits in the queue: a draft and two readings of the clock, or a metric, its size in bytes and one reading."""
-
-DRAFT_BYTES = 150
-"""What a queued draft weighs: a tuple of three, two integers and a slot of the queue."""
-
 _ALWAYS = -1
 _NEVER = 1 << 60
-
-
-class Entry:
-    """A metric on its way.
-
-    Attributes:
-        size: What it weighs, in bytes.
-        born: When it was made, by the channel's clock.
-        ticket: The how-manieth it was to leave the queue; 0 when it came from the spool.
-        key: Its key when it lies in the spool.
-    """
-
-    __slots__ = ("born", "key", "metric", "size", "ticket")
-
-    def __init__(self, metric: Metric, size: int, born: float, ticket: int, key: int | None = None) -> None:
-        self.metric = metric
-        self.size = size
-        self.born = born
-        self.ticket = ticket
-        self.key = key
+_ADOPT_ROWS = 500
 
 
 class Channel:
@@ -87,6 +63,7 @@ class Channel:
         self.store: SpoolStore | None = None
         self.durable = False
         self.wake: Callable[[], None] = _nobody
+        self.on_fork: Callable[[], None] = self.after_fork
         # Read by the calling threads without the lock.
         self.queue: deque[Item] = deque()
         self.append = self.queue.append
@@ -132,24 +109,44 @@ class Channel:
             metric: Kept, not copied: nobody else may hold it or what is in it.
             size: Its estimated weight in bytes.
         """
-        self.admit((metric, size, time.perf_counter_ns()))
+        if self.closed:
+            self._refuse()
+        else:
+            self.admit((metric, size, time.perf_counter_ns()))
 
     def admit(self, item: Item) -> None:
         """Take an item on the slow way: wake the worker, apply the overflow policy, or count it as rejected."""
+        if self.closed:  # first, and with nothing global: finalizers come here when the modules are gone
+            self._refuse()
+            return
         if threading.get_ident() == self.owner:
             with self.lock:
                 self.ledger.reject("reentrant")
             return
-        if os.getpid() != self.pid:  # a fork that ran no fork hooks, as under uWSGI
-            self.after_fork()
+        self.check_process()
         with self.lock:
-            if self.closed:
-                self.ledger.reject("after_close")
-            elif self.durable and self.store is not None:
-                self._spool_items([item], counted=False)
-            elif self._has_room(item) or self._make_room(item):
-                self._enqueue(item)
+            self._take_in(item)
             self.wake()
+
+    def _take_in(self, item: Item) -> None:
+        if self.closed:  # while this thread waited for the lock
+            self.ledger.reject("after_close")
+        elif self.durable and self.store is not None:
+            self._spool_items([item], counted=False)
+        elif self._has_room(item) or self._make_room(item):
+            self._enqueue(item)
+
+    def _refuse(self) -> None:
+        """Count a metric that came too late; does not wait for a lock that a thread took with it to its end."""
+        held = self.lock.acquire(timeout=0.2)
+        self.ledger.reject("after_close")
+        if held:
+            self.lock.release()
+
+    def check_process(self) -> None:
+        """Notice a fork that ran no fork hooks, as under uWSGI; what the child had appended by then goes uncounted."""
+        if os.getpid() != self.pid:
+            self.on_fork()
 
     def _enqueue(self, item: Item) -> None:
         if isinstance(item[0], Metric):
@@ -176,11 +173,11 @@ class Channel:
     def _has_room(self, item: Item) -> bool:
         if len(self.queue) + len(self.in_flight) - self.spool_flight >= self.max_items:
             return False
-        return self.max_bytes is None or self.bytes + _weight(item) <= self.max_bytes
+        return self.max_bytes is None or self.bytes + weight_of(item) <= self.max_bytes
 
     def _make_room(self, item: Item) -> bool:
         """Apply the overflow policy; True when the item may now be queued. What gives way is counted."""
-        if self.max_bytes is not None and _weight(item) > self.max_bytes:
+        if weight_of(item) > (self.max_bytes or _NEVER):
             self.ledger.reject("too_large")
             return False
         self.pressed = True  # so that the worker does not wait for a batch to fill
@@ -331,6 +328,8 @@ class Channel:
         self.flight_bytes = self.spool_flight = 0
         self._abandoned = True
         self._drop_stragglers()
+        if self.store is not None:
+            self.store.close()
         return self.ledger.dropped.total() - before
 
     def _drop_stragglers(self) -> None:
@@ -348,30 +347,29 @@ class Channel:
         return goal, self._spool_appended
 
     def is_settled(self, ticket: tuple[int, int]) -> bool:
-        """Whether all that was offered before a ticket was drawn is delivered, dropped or rejected. The lock is held."""
+        """Whether all that was offered before a ticket was drawn is settled, one way or another. The lock is held."""
         goal, mark = ticket
         if self.ledger.taken < goal or any(0 < entry.ticket <= goal for entry in self.in_flight):
             return False
         if self.store is None:
             return True
-        gone = self._spool_appended - len(self.store)
+        gone = self._spool_appended - len(self.store) - self.store.duplicates
         return gone >= max(mark, self._flush_mark)
 
     def is_urgent(self) -> bool:
         """Whether somebody waits for what is pending. The lock is held."""
-        return self.flush_target > 0 and not self.is_settled((min(self.flush_target, self._offered()), 0))
+        offered = self.ledger.taken + len(self.queue)
+        return self.flush_target > 0 and not self.is_settled((min(self.flush_target, offered), 0))
 
-    def _offered(self) -> int:
-        return self.ledger.taken + len(self.queue)
+    def adopt(self) -> bool:
+        """Take over rows of processes that are gone, some at a time; False when there are no more. The lock is held."""
+        rows = self.store.adopt(limit=_ADOPT_ROWS) if self.store is not None else 0
+        self.ledger.adopted += rows
+        self._spool_appended += rows
+        return rows > 0
 
-    def adopt(self) -> None:
-        """Take over the spools of processes that are gone. The lock is held."""
-        if self.store is not None:
-            rows = self.store.adopt()
-            self.ledger.adopted += rows
-            self._spool_appended += rows
-
-    def _spool_losses(self) -> dict[str, int]:
+    def spool_losses(self) -> dict[str, int]:
+        """Return reason -> rows that this process's spool gave up."""
         if self.store is None:
             return {}
         return {reason: n - self._spool_base.get(reason, 0) for reason, n in self.store.dropped.items()}
@@ -385,48 +383,11 @@ class Channel:
             self._spool_base = dict(self.store.dropped)
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters of one instant (keys: RELIABILITY item 15); the equations of `accounting` hold."""
+        """Return the counters of one instant; see `time_execution.delivery.statement`."""
         with self.lock:
             if self._abandoned:
                 self._drop_stragglers()
-            ledger = self.ledger
-            dropped = {k: v for k, v in (ledger.dropped + Counter(self._spool_losses())).items() if v}
-            rejected = dict(ledger.rejected)
-            queued, in_flight = len(self.queue), len(self.in_flight)
-            accepted = ledger.taken + queued + ledger.adopted
-            return {
-                "offered": accepted + sum(rejected.values()),
-                "accepted": accepted,
-                "rejected": rejected,
-                "delivered": ledger.delivered,
-                "dropped": dropped,
-                "pending": queued + in_flight + self.spooled,
-                "queued": queued,
-                "in_flight": in_flight,
-                "spooled": self.spooled,
-                "adopted": ledger.adopted,
-                "retries": ledger.retries,
-                "retried": ledger.retried,
-                "duplicates_suppressed": ledger.duplicates,
-                "dead_letters": ledger.dead_letters,
-                "bytes": self.bytes,
-                "oldest_age": self._oldest_age(),
-                "last_error": ledger.last_error,
-                "worker_restarts": ledger.worker_restarts,
-            }
-
-    def _oldest_age(self) -> float:
-        """Return the age of the oldest pending metric, in seconds; 0.0 when nothing is pending."""
-        ages = [self.clock() - self.in_flight[0].born] if self.in_flight else []
-        if self.queue:
-            ages.append((time.perf_counter_ns() - self.queue[0][2]) * 1e-9)
-        if self.store is not None and self.spooled:
-            ages.append(self.store.oldest_age())
-        return max(ages, default=0.0)
-
-
-def _weight(item: Item) -> int:
-    return item[1] if isinstance(item[0], Metric) else DRAFT_BYTES
+            return statement(self)
 
 
 def _nobody() -> None:

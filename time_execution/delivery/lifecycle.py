@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from time_execution.guard import faults
@@ -46,25 +47,36 @@ class Closable(Protocol):
         ...
 
 
-_tracked: weakref.WeakSet[Any] = weakref.WeakSet()
-_registered_in = 0
+_tracked: dict[int, weakref.ref[Any]] = {}
+_is_registered = False
 
 
 def track(delivery: Closable) -> None:
     """Tell a delivery of forks and of the end of this process, for as long as it lives."""
-    global _registered_in  # noqa: PLW0603 - what the interpreter offers is process-wide too
-    _tracked.add(delivery)
-    if not _registered_in:
-        _registered_in = os.getpid()
-        atexit.register(close_all)
+    global _is_registered  # noqa: PLW0603 - what the interpreter offers is process-wide too
+    key, known = id(delivery), _tracked
+    known[key] = weakref.ref(delivery, lambda _: known.pop(key, None))
+    come_last()
+    if not _is_registered and hasattr(os, "register_at_fork"):
+        _is_registered = True
         os.register_at_fork(after_in_child=_after_fork)
 
 
-def track_worker() -> None:
-    """Have the deliveries closed at the end of a multiprocessing child too, which runs no ``atexit`` functions.
+def tracked() -> list[Closable]:
+    """Return the deliveries that live."""
+    # Copied at one stroke: another thread may make one at this moment.
+    return [delivery for delivery in (reference() for reference in list(_tracked.values())) if delivery is not None]
 
-    Called when a worker starts, which is after such a child has cleared the finalizers it inherited.
+
+def come_last() -> None:
+    """See to it that the deliveries are closed when the process ends, and before any client they send with.
+
+    The interpreter runs ``atexit`` functions last come, first served: so this is asked for anew with each delivery,
+    each worker, and when the first batch was sent, since a client may register its own end as late as that. A child of
+    multiprocessing runs no ``atexit`` functions, but its finalizers; it clears those it inherited as it starts.
     """
+    atexit.unregister(close_all)
+    atexit.register(close_all)
     multiprocessing = sys.modules.get("multiprocessing.process")
     util = sys.modules.get("multiprocessing.util")
     if multiprocessing is None or util is None or multiprocessing.parent_process() is None:
@@ -76,7 +88,7 @@ def track_worker() -> None:
 
 def close_all() -> None:
     """Close every open delivery, all against one clock, and say on stderr what could not be delivered."""
-    deliveries = [delivery for delivery in _tracked if not delivery.is_closed()]
+    deliveries = [delivery for delivery in tracked() if not delivery.is_closed()]
     began = time.monotonic()
     for delivery in deliveries:
         delivery.begin_close()
@@ -84,12 +96,13 @@ def close_all() -> None:
         delivery.close(max(0.0, began + delivery.shutdown_timeout - time.monotonic()))
     lost = sum(delivery.undelivered() for delivery in deliveries)
     if lost and sys.stderr is not None:
-        print(f"time_execution: {lost} metrics could not be delivered at exit", file=sys.stderr)  # noqa: T201
+        with suppress(ValueError, OSError):  # closed by whoever ends the process
+            print(f"time_execution: {lost} metrics could not be delivered at exit", file=sys.stderr)  # noqa: T201
 
 
 def _after_fork() -> None:
     faults.after_fork()
-    for delivery in list(_tracked):
+    for delivery in tracked():
         delivery.after_fork()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,9 +87,13 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse bounds that could not be kept."""
-        if not 0 < self.base <= self.cap:
-            msg = f"retry: base ({self.base!r} s) must be above 0 and at most cap ({self.cap!r} s)"
-            raise ConfigurationError(msg)
+        for key in ("base", "cap", "max_age"):
+            seconds = getattr(self, key)
+            if (seconds_of(seconds) is None or seconds == math.inf) and not (key == "max_age" and seconds is None):
+                shown = seconds if isinstance(seconds, (int, float)) else type(seconds).__name__
+                raise ConfigurationError(f"retry: {key} must be a number of seconds above 0, got {shown}")
+        if self.base > self.cap:
+            raise ConfigurationError(f"retry: base ({self.base} s) must be at most cap ({self.cap} s)")
 
     def pause(self, failures: int, *, after: float | None = None, denied: bool = False) -> float:
         """Return the seconds to wait after so many failures in a row.

@@ -20,8 +20,9 @@ from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from time_execution.delivery.channel import Channel, Entry
+    from time_execution.delivery.channel import Channel
     from time_execution.delivery.deadletter import DeadLetters
+    from time_execution.delivery.entry import Entry
     from time_execution.quietlog import QuietLog
     from time_execution.types import Results
 
@@ -75,9 +76,11 @@ class Worker:
         """Forget the thread, which a fork did not copy, and all it knew."""
         self.thread: threading.Thread | None = None
         self.failures = 0
+        self.stopping = False
+        self.finished = False
         self._died = False
         self._adopted = False
-        self._stopping = False
+        self._has_sent = False
         self._sleeping = True
         self._due_at: float | None = None
         self._retry_at = -math.inf
@@ -90,7 +93,7 @@ class Worker:
     def wake(self) -> None:
         """See to it that somebody deals with what was just queued; start the thread if there is none."""
         channel = self._channel
-        if not self.is_alive() and channel.waiting() and not self._stopping:
+        if channel.waiting() and not self.stopping:
             self.start()
         full = channel.pressed or len(channel.queue) >= channel.batch_items
         if self._sleeping or (full and self._due_at is not None):
@@ -114,7 +117,7 @@ class Worker:
         # Python 3.12 and later refuse new threads once the interpreter is ending: what is queued is counted at close.
         with suppress(RuntimeError):
             self.thread.start()
-            lifecycle.track_worker()
+            lifecycle.come_last()
 
     def hurry(self) -> None:
         """Send what waits at once, even in the middle of a pause after a failure."""
@@ -127,9 +130,20 @@ class Worker:
         channel = self._channel
         return bool(self.failures and channel.store is not None and not channel.queue and not channel.flight_bytes)
 
+    def is_done(self) -> bool:
+        """Whether nothing more will be delivered, now or ever."""
+        return self.stopping or self.parked()
+
     def stop(self) -> None:
-        """Tell the thread to close the backend and end; what it is doing right now no longer counts."""
-        self._stopping = True
+        """Tell the thread to close the backend and end; what it is doing right now no longer counts.
+
+        The thread alone closes the backend, so one is started for it; where none can be any more, at the end of the
+        interpreter, the backend is left as it is: every batch was stored for good when it was confirmed.
+        """
+        self.stopping = True
+        self.start()
+        if not self.is_alive():
+            self.finished = True
         self._channel.changed.notify_all()
 
     # ---- the thread ------------------------------------------------------------------------------------------------
@@ -164,11 +178,15 @@ class Worker:
             self._sleeping = True
             self._due_at = None
             channel.set_attention(sleeping=True, lingering=False)
-            if channel.waiting() and not self._stopping:
+            closing = self.stopping
+            if channel.waiting() and not closing:
                 self.start()  # it died, or has had its share
             channel.changed.notify_all()
-        if self._stopping:
+        if closing:
             self._close_backend()
+            with channel.lock:
+                self.finished = True
+                channel.changed.notify_all()
 
     def _adopt(self) -> None:
         """Take over the spools of processes that are gone, once."""
@@ -176,13 +194,17 @@ class Worker:
         if self._adopted or channel.store is None:
             return
         self._adopted = True
-        with channel.lock:
-            channel.adopt()
+        channel.store.claim()  # reads whole files, so without the lock
+        adopted = True
+        while adopted:
+            with channel.lock:
+                adopted = channel.adopt()
 
     def _die(self) -> None:
         """Remember that the thread ended by accident: the next one pauses first, lest they die in a row."""
         with self._channel.lock:
             self._died = True
+            self._failed = len(self._channel.in_flight)
             self.failures += 1
             self._retry_at = self._channel.clock() + self._backoff.pause(self.failures)
 
@@ -190,7 +212,7 @@ class Worker:
         """Wait until a batch is due and take it; None when the thread should end."""
         channel = self._channel
         with channel.lock:
-            while not self._stopping and self.thread is me:
+            while not self.stopping and self.thread is me:
                 seen = len(channel.queue)
                 pause = self._pause()
                 if pause <= 0:
@@ -255,7 +277,7 @@ class Worker:
         channel, rest = self._channel, batch[len(results) :]
         if not rest and results.count(STORED) == len(results):  # the usual case; compares identities
             with channel.lock:
-                if self.thread is me and not self._stopping:
+                if self.thread is me and not self.stopping:
                     channel.ledger.delivered += len(batch)
                     channel.release(len(batch))
                     self._schedule(stored=len(batch), kept=0, failure=failure, after=None)
@@ -264,7 +286,7 @@ class Worker:
             results, rest = self._refused(batch, results, failure), []
         letters = self._write_dead_letters(batch, results)
         with channel.lock:
-            if self.thread is not me or self._stopping:
+            if self.thread is not me or self.stopping:
                 return  # closed meanwhile: these metrics are counted already
             ledger, kept = channel.ledger, []
             ledger.dead_letters += letters
@@ -301,6 +323,9 @@ class Worker:
         channel = self._channel
         if failure is not None:
             channel.ledger.last_error = failure.reason
+        if stored and not self._has_sent:
+            self._has_sent = True
+            lifecycle.come_last()  # a client that closes itself at exit has told the interpreter so by now
         if not kept:
             self.failures = 0
             self._retry_at = -math.inf
@@ -344,7 +369,7 @@ _NEXT = {
 }
 
 
-def _sound(result: Result) -> Result:
+def _sound(result: object) -> Result:
     """Return a backend's answer as one that can be counted.
 
     Raises:
@@ -352,8 +377,8 @@ def _sound(result: Result) -> Result:
     """
     if result is STORED or isinstance(result, Stored):
         return result
-    if isinstance(result, Retry) and isinstance(result.reason, str):
-        return Retry(result.reason, seconds_of(result.after))
-    if isinstance(result, Reject) and isinstance(result.reason, str) and isinstance(result.detail, str):
-        return result
+    if isinstance(result, Retry):
+        return Retry(str(result.reason), seconds_of(result.after))
+    if isinstance(result, Reject):
+        return Reject(str(result.reason), str(result.detail))
     raise TypeError(f"a backend answers Stored, Retry or Reject for each metric, not {type(result).__name__}")

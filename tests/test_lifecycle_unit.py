@@ -1,0 +1,270 @@
+"""What is registered with the interpreter, when, and how its parts behave one by one; processes are in tests/faults."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import os
+import signal
+import sys
+import threading
+import weakref
+
+import pytest
+
+from tests.faults.harness import DEADLINE, FaultBackend, Gate, in_threads, quick, run
+from time_execution import install_sigterm
+from time_execution.backends.threaded import ThreadedBackend
+from time_execution.delivery import lifecycle
+
+
+class Delivery:
+    """A delivery that only remembers what it was told."""
+
+    shutdown_timeout = 1.0
+
+    def __init__(self, lost=0):
+        self.told = []
+        self.lost = lost
+
+    def after_fork(self):
+        self.told.append("after_fork")
+
+    def begin_close(self):
+        self.told.append("begin_close")
+
+    def close(self, timeout=None):
+        self.told.append(("close", timeout))
+
+    def is_closed(self):
+        return False
+
+    def undelivered(self):
+        return self.lost
+
+
+@pytest.fixture
+def tracked(monkeypatch):
+    """Track in a set of the test's own, and register nothing with the interpreter."""
+    calls = []
+    monkeypatch.setattr(lifecycle, "_tracked", {})
+    monkeypatch.setattr(atexit, "register", lambda function, *_, **__: calls.append(("register", function)))
+    monkeypatch.setattr(atexit, "unregister", lambda function: calls.append(("unregister", function)))
+    if hasattr(os, "register_at_fork"):
+        monkeypatch.setattr(os, "register_at_fork", lambda **hooks: calls.append(("fork", hooks)))
+    for name in ("_is_registered",):
+        if hasattr(lifecycle, name):
+            monkeypatch.setattr(lifecycle, name, False)
+    return calls
+
+
+def test_importing_registers_nothing(tmp_path):
+    """An import alone starts no thread and registers nothing that runs at a fork or at the end."""
+    outcome, _ = run(
+        tmp_path,
+        """
+        import atexit
+        before = atexit._ncallbacks()
+        threads = threading.active_count()
+        import time_execution.backends.threaded
+        assert atexit._ncallbacks() == before == 0 or atexit._ncallbacks() == before
+        assert threading.active_count() == threads == 1
+        from time_execution.delivery import lifecycle
+        assert len(lifecycle._tracked) == 0
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_delivery_that_is_made_starts_no_thread():
+    """The thread comes with the first metric."""
+    before = threading.active_count()
+    quick(FaultBackend())
+    assert threading.active_count() == before
+
+
+def test_a_delivery_nobody_holds_is_forgotten():
+    """Tracking keeps nothing alive: a delivery that was never used goes when its last reference does."""
+    delivery = quick(FaultBackend())
+    reference = weakref.ref(delivery)
+    assert delivery in lifecycle.tracked()
+    del delivery
+    gc.collect()
+    assert reference() is None
+
+
+def test_the_fork_hook_is_registered_once(tracked):
+    """However many deliveries there are, a fork runs one function of ours."""
+    for _ in range(3):
+        lifecycle.track(Delivery())
+    assert len([call for call in tracked if call[0] == "fork"]) == (1 if hasattr(os, "register_at_fork") else 0)
+
+
+def test_the_end_of_the_process_runs_our_function_once(tracked):
+    """However often deliveries are made, `close_all` stands in the list of `atexit` once at the most."""
+    for _ in range(3):
+        lifecycle.track(Delivery())
+    standing = 0
+    for action, function in tracked:
+        if function is lifecycle.close_all:
+            standing = 0 if action == "unregister" else standing + 1
+    assert standing == 1
+
+
+def test_a_system_that_cannot_fork_is_served_all_the_same(tracked, monkeypatch):
+    """Where `os.register_at_fork` does not exist, as on Windows, a delivery can be made."""
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    lifecycle.track(Delivery())
+    assert ("register", lifecycle.close_all) in tracked
+
+
+def test_all_are_told_to_begin_before_the_first_is_waited_for(tracked):
+    """`close_all` has all deliveries drain at the same time."""
+    order = []
+
+    class Ordered(Delivery):
+        def begin_close(self):
+            order.append("begin")
+
+        def close(self, timeout=None):
+            order.append("close")
+
+    deliveries = [Ordered() for _ in range(3)]
+    for delivery in deliveries:
+        lifecycle.track(delivery)
+    lifecycle.close_all()
+    assert order == ["begin"] * 3 + ["close"] * 3
+
+
+def test_what_was_lost_is_said_in_one_line(tracked, capsys):
+    """`close_all` adds up what could not be delivered; without loss it says nothing."""
+    deliveries = [Delivery(lost) for lost in (3, 0, 4)]
+    for delivery in deliveries:
+        lifecycle.track(delivery)
+    lifecycle.close_all()
+    assert capsys.readouterr().err == "time_execution: 7 metrics could not be delivered at exit\n"
+    for delivery in deliveries:
+        delivery.lost = 0
+    lifecycle.close_all()
+    assert capsys.readouterr().err == ""
+
+
+def closed_stream():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed_stream()], ids=["none", "closed"])
+def test_nowhere_to_say_it_is_no_error(tracked, monkeypatch, stream):
+    """Without a usable stderr, `close_all` ends in good order."""
+    delivery = Delivery(1)
+    lifecycle.track(delivery)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stream)
+        lifecycle.close_all()
+    assert delivery.told[0] == "begin_close"
+
+
+def test_deliveries_may_be_made_while_all_are_closed(tracked):
+    """Threads that build deliveries at that very moment do not disturb `close_all` or the fork hook."""
+    kept = [Delivery() for _ in range(200)]
+    for delivery in kept:
+        lifecycle.track(delivery)
+
+    class Building(Delivery):
+        def is_closed(self):  # called while `close_all` looks through what is tracked
+            kept.append(Delivery())
+            lifecycle.track(kept[-1])
+            return True
+
+    kept += [Building() for _ in range(10)]
+    for delivery in kept[200:]:
+        lifecycle.track(delivery)
+    lifecycle.close_all()
+
+
+def test_one_delivery_that_fails_keeps_no_other_from_its_end(tracked):
+    """An exception out of one delivery, at a fork or at the end, leaves none of the others out."""
+
+    class Failing(Delivery):
+        def after_fork(self):
+            raise RuntimeError
+
+    failing = [ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)]
+    sound = [Delivery() for _ in range(5)]
+    more = [ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)]
+    for delivery in sound:
+        lifecycle.track(delivery)
+    lifecycle._after_fork()
+    assert all(delivery.told == ["after_fork"] for delivery in sound)
+    assert len(failing + more) == 10
+
+
+@pytest.fixture
+def sigterm():
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_handler_raises_system_exit(sigterm):
+    """The handler ends the process the ordinary way, with the status a shell reports."""
+    install_sigterm()
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as raised:
+        handler(signal.SIGTERM, None)
+    assert raised.value.code == 143
+
+
+def test_the_handler_is_installed_once(sigterm):
+    """A second call leaves the handler as it is."""
+    install_sigterm()
+    first = signal.getsignal(signal.SIGTERM)
+    install_sigterm()
+    assert signal.getsignal(signal.SIGTERM) is first
+
+
+def test_the_handler_is_for_the_main_thread(sigterm):
+    """From another thread the call fails at once and says why."""
+    with pytest.raises(RuntimeError, match="main thread"):
+        in_threads(1, lambda _: install_sigterm())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_the_handler_takes_no_lock(sigterm):
+    """A signal that comes while any lock of a delivery is held is handled at once."""
+    delivery = quick(FaultBackend())
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with delivery.channel.lock:
+            held.set()
+            leave.wait(DEADLINE)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(DEADLINE)
+    install_sigterm()
+    with pytest.raises(SystemExit):
+        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+    leave.set()
+    thread.join(DEADLINE)
+
+
+def test_undelivered_is_what_close_gave_up():
+    """`undelivered` is zero after a clean end, and the number lost after one that came too early."""
+    clean = quick(FaultBackend())
+    clean.write("a", value=1)
+    clean.close(DEADLINE)
+    assert clean.undelivered() == 0
+    gate = Gate()
+    early = quick(FaultBackend([gate]))
+    for value in range(7):
+        early.write("a", value=value)
+    gate.wait()
+    early.close(0.0)
+    assert early.undelivered() == 7
+    gate.open.set()
