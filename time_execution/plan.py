@@ -150,7 +150,7 @@ class Plan:
             for channel in self._sinks.channels:
                 channel.admit((self, *span))
             return
-        if exception is not None and self._chain.steps:
+        if exception is not None:
             with _Untouched(exception):
                 self._finish_eagerly(started, span, call, response, exception, fields)
         else:
