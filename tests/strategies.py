@@ -1,0 +1,48 @@
+"""What metrics may hold: hypothesis strategies; the hostile values by name are those of `time_execution.testing`."""
+
+from __future__ import annotations
+
+from datetime import timezone
+from typing import Any, get_args
+
+from hypothesis import strategies as st
+
+from time_execution.testing.hostile import hostile_class, touch
+from time_execution.types import Kind, Metric
+
+
+class HostileMeta(type):
+    """A metaclass with which asking a class anything raises."""
+
+    __hash__ = __eq__ = __instancecheck__ = __subclasscheck__ = __repr__ = __getattribute__ = touch
+
+
+Hostile = hostile_class()
+HostileWithMeta: Any = HostileMeta("HostileWithMeta", (), {"__hash__": touch})
+
+texts = st.text(st.characters(exclude_categories=()), max_size=40)
+moments = st.datetimes(timezones=st.just(timezone.utc))
+scalars = st.one_of(
+    texts,
+    st.integers(),
+    st.integers(min_value=-(2**200), max_value=2**200),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    moments,
+)
+plain_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
+)
+"""Everything that a snapshot may consist of."""
+
+fields = st.dictionaries(texts, plain_values, max_size=6)
+kinds: st.SearchStrategy[Kind] = st.sampled_from(get_args(Kind))
+
+
+@st.composite
+def metrics(draw: st.DrawFn) -> Metric:
+    """Make metrics of any kind with the core fields and any others."""
+    core = {"name": draw(texts), "value": draw(st.floats() | st.integers()), "timestamp": draw(st.integers(0, 2**62))}
+    unit = draw(st.none() | texts)
+    return Metric({**core, **draw(fields)}, kind=draw(kinds), unit=unit, id=draw(st.none() | texts))

@@ -1,0 +1,285 @@
+"""Strict documents on one physical line by either writer, and the lossless form that the spool keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import strategies
+from tests.test_snapshot import same
+from time_execution.formats import json as subject
+from time_execution.formats.json import decode, document, encode, pack, unpack
+from time_execution.formats.snapshot import MAX_BYTES, snapshot_fields
+from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES, hostile_values
+from time_execution.types import Metric
+
+UTC = timezone.utc
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def strict(text: str) -> Any:
+    """Parse as strictly as JSON is defined, which json.loads by itself does not."""
+
+    def refuse(token: str) -> Any:
+        raise AssertionError(f"{token} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(params=["stdlib", "orjson"])
+def writer(request, monkeypatch):
+    """Both writers in turn; the second where it is installed."""
+    if request.param == "orjson":
+        pytest.importorskip("orjson")
+        subject._writer.cache_clear()
+        assert subject._writer() is not subject._write
+    else:
+        monkeypatch.setattr(subject, "_writer", lambda: subject._write)
+    return request.param
+
+
+# ---- documents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (math.nan, "null"),
+        (math.inf, "null"),
+        (-math.inf, "null"),
+        ([1.5, math.nan], "[1.5,null]"),
+        ({"inner": {"deep": math.inf}}, '{"inner":{"deep":null}}'),
+        (-0.0, "-0.0"),
+        (True, "true"),
+        (None, "null"),
+        (-1.5, "-1.5"),
+        (2**63 - 1, "9223372036854775807"),
+        (2**64 - 1, "18446744073709551615"),
+        (2**64, '"18446744073709551616"'),
+        (-(2**63), "-9223372036854775808"),
+        (-(2**63) - 1, '"-9223372036854775809"'),
+        ([2**64], '["18446744073709551616"]'),
+        (10**400, f'"1{"0" * 400}"'),
+        ("é😀", '"é😀"'),
+        ("\ud800", '"\\ud800"'),
+        ("a\u2028b\u2029c\x85d\re\x00\x9b", '"a\\u2028b\\u2029c\\u0085d\\re\\u0000\\u009b"'),
+        (datetime(2024, 2, 29, 12, tzinfo=UTC), '"2024-02-29T12:00:00.000000Z"'),
+        (datetime(2024, 2, 29, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2))), '"2024-02-29T10:00:00.000005Z"'),
+        (datetime(1, 1, 1, tzinfo=UTC), '"0001-01-01T00:00:00.000000Z"'),
+        ([datetime(2024, 2, 29, 12, tzinfo=UTC)], '["2024-02-29T12:00:00.000000Z"]'),
+        (Decimal("1.5"), "1.5"),
+        (b"abc", '"abc"'),
+        ({1: 2}, '{"1":2}'),
+    ],
+    ids=repr,
+)
+def test_values_have_their_documented_form(writer, value, expected):
+    """Case B4 and the rest of the mapping, to the letter, by both writers."""
+    assert encode({"value": value}) == f'{{"value":{expected}}}'
+
+
+def test_keys_keep_their_order(writer):
+    """The document's order is the metric's."""
+    assert encode({"name": "b", "value": 1, "a": 2}) == '{"name":"b","value":1,"a":2}'
+
+
+@pytest.mark.parametrize("name", list(hostile_values()))
+def test_any_value_encodes(writer, name):
+    """Case B3: no value fails, and the line is bounded, strict and UTF-8."""
+    line = encode({"name": "a", "field": hostile_values()[name]})
+    assert strict(line)["name"] == "a"
+    assert len(line.encode()) < 2 * MAX_BYTES
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+def test_any_name_comes_back(writer, name):
+    """Case B5: names and keys round-trip, each on one physical line."""
+    line = document(Metric({"name": name, name: name}))
+    assert decode(line) == {"name": name, name: name}
+    assert not set(line) & set(LINE_ENDS)
+    assert line.encode().decode().splitlines() == [line]
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS, ids=ascii)
+def test_any_key_comes_back(writer, key):
+    """Keys that upstream cannot take are keys like others."""
+    assert decode(encode({key: 1})) == {key: 1}
+
+
+@given(strategies.fields)
+def test_both_writers_say_the_same(fields):
+    """Whatever orjson writes means what the standard library's line means, key for key."""
+    pytest.importorskip("orjson")
+    subject._writer.cache_clear()
+    plain = snapshot_fields(fields)[0]
+    quick, slow = subject._writer()(dict(plain)), subject._write(dict(plain))
+    assert same(strict(quick), strict(slow))
+    assert not set(quick + slow) & set(LINE_ENDS)
+    quick.encode()
+    slow.encode()
+
+
+@given(strategies.metrics())
+def test_documents_are_strict_json(metric):
+    """A document parses strictly, has the metric's keys in order, and leaves the metric alone."""
+    before = metric.copy()
+    assert list(strict(document(metric))) == list(metric)
+    assert same(dict(metric), dict(before))
+
+
+def test_nanoseconds_become_text_in_a_document(writer):
+    """A timestamp in nanoseconds is written as ISO 8601, cut to microseconds, and in place."""
+    metric = Metric({"timestamp": 1_700_000_000_123_456_999, "value": 1})
+    assert document(metric) == '{"timestamp":"2023-11-14T22:13:20.123456Z","value":1}'
+    assert encode(metric) == '{"timestamp":1700000000123456999,"value":1}'
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (datetime(2024, 2, 29, 12, tzinfo=UTC), "2024-02-29T12:00:00.000000Z"),
+        ("yesterday", "yesterday"),
+        (None, None),
+        (10**30, str(10**30)),
+    ],
+)
+def test_timestamps_of_any_shape(writer, timestamp, expected):
+    """Case B5: what is no moment stays as it was written."""
+    assert decode(document({"timestamp": timestamp})) == {"timestamp": expected}
+
+
+@given(st.integers(-(2**61), 2**61))
+def test_the_text_of_nanoseconds_is_the_moment(nanoseconds):
+    """The short way to the text agrees with the calendar's."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
+    assert subject.nanoseconds_text(nanoseconds) == subject.moment_text(moment)
+    assert datetime.fromisoformat(subject.moment_text(moment).replace("Z", "+00:00")) == moment
+
+
+@pytest.mark.parametrize("line", ["", "[1]", "{", "null", "{} {}"])
+def test_decoding_refuses_what_is_no_document(line):
+    """Damage is a ValueError, whatever it is."""
+    with pytest.raises(ValueError):  # noqa: PT011 - any is right
+        decode(line)
+
+
+def test_orjson_is_not_needed(monkeypatch):
+    """Without orjson the standard library writes."""
+    monkeypatch.setitem(__import__("sys").modules, "orjson", None)
+    subject._writer.cache_clear()
+    assert subject._writer() is subject._write
+    subject._writer.cache_clear()
+
+
+# ---- the lossless form -----------------------------------------------------------------------------------------------
+
+
+def assert_round_trip(metric: Metric) -> None:
+    """Assert that a metric survives packing to the bit, on one line of UTF-8."""
+    text = pack(metric)
+    assert len(text.encode().decode().split("\n")) == 1
+    strict(text)
+    back = unpack(text)
+    assert same(dict(back), dict(metric))
+    assert (back.kind, back.unit, back.id) == (metric.kind, metric.unit, metric.id)
+
+
+@given(strategies.metrics())
+def test_packed_metrics_come_back_to_the_bit(metric):
+    """Whatever a snapshot can produce survives, with the attributes."""
+    assert_round_trip(metric)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        -0.0,
+        5e-324,
+        10**400,
+        -(10**1200),
+        1_700_000_000_123_456_789,
+        "\ud83d\ude00",
+        "\ude00\ud83d",  # noqa: PT014 - not the same
+        "😀\ud83d",
+        "$5",
+        {"$float": 1},
+        {"$$float": 1},
+        {"$utf8:00": 1},
+        {"$utf8": "x", "b": 1},
+        {"$": 1, "": 2},
+        {"\ud83d\ude00": {"\ud83d": math.nan}},
+        [[], {}, [{}]],
+        datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+    ],
+    ids=ascii,
+)
+def test_odd_values_come_back_to_the_bit(value):
+    """What JSON has no form for, and what looks like the form we gave it."""
+    assert_round_trip(
+        Metric({"name": "a", "field": value, "nested": [{"x": value}]}, kind="gauge", unit="B", id="0f-1")
+    )
+    assert_round_trip(Metric({"$field": value}))
+
+
+@pytest.mark.parametrize("name", list(hostile_values()))
+def test_packing_never_fails(name):
+    """A metric that missed its snapshot is packed as its snapshot."""
+    metric = Metric({"name": "a", "field": hostile_values()[name]}, kind="event", id="0f-2")
+    back = unpack(pack(metric))
+    assert back["name"] == "a"
+    assert "field" in back
+    assert back.id == "0f-2"
+
+
+def test_a_key_that_is_no_text_is_packed_as_text():
+    """Keys of direct metrics may be anything."""
+    assert unpack(pack(Metric({"name": "a", "x": {1: math.nan}})))["x"].keys() == {"1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"kind":"timing","unit":null,"id":null}',
+        '{"kind":"other","unit":null,"id":null,"fields":{}}',
+        '{"kind":"timing","unit":1,"id":null,"fields":{}}',
+        '{"kind":"timing","unit":null,"id":1,"fields":{}}',
+        '{"kind":"timing","unit":null,"id":null,"fields":[]}',
+        '{"kind":"timing","unit":null,"id":null,"fields":{"$float":"nan"}}',
+        '{"kind":"timing","unit":null,"id":null,"fields":{"a":{"$float":[]}}}',
+        '{"kind":"timing","unit":null,"id":null,"fields":{"a":{"$datetime":5}}}',
+        '{"kind":"timing","unit":null,"id":null,"fields":{"a":{"$utf8":"zz"}}}',
+        '{"kind":"timing","unit":null,"id":null,"fields":{"a":{"$utf8":null}}}',
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:60],
+)
+def test_damaged_text_is_refused(text):
+    """Damage and foreign text are a ValueError, for the spool to count."""
+    with pytest.raises(ValueError):  # noqa: PT011 - any is right
+        unpack(text)
+
+
+@given(strategies.metrics(), st.data())
+def test_truncated_text_is_refused(metric, data):
+    """Case D14: no prefix of a packed metric passes for one."""
+    text = pack(metric)
+    with pytest.raises(ValueError):  # noqa: PT011 - any is right
+        unpack(text[: data.draw(st.integers(0, len(text) - 1))])

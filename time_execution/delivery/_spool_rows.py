@@ -1,0 +1,310 @@
+"""One SQLite file of rows: the SQL of the spool, all of it. Raises what SQLite raises; decides and counts nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from time_execution.delivery._spool_folder import make_file
+
+VERSION = 1
+# What a row costs on disk beyond its body, as measured: its other columns, its entry in the index, half-empty pages.
+ROW_OVERHEAD = 100
+_APPLICATION_ID = 0x74655370  # "teSp"
+_BUSY_TIMEOUT = 0.25
+_PAGE_BYTES = 1 << 20
+_VACUUM_PAGES = 4096
+_MAX_SEQ = 1 << 62
+_COLUMNS = "seq, id, ts, attempts, crc, body"
+_SIZE = f"coalesce(length(body), 0) + {ROW_OVERHEAD}"
+_SCHEMA = (
+    "CREATE TABLE q(seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ts REAL NOT NULL, attempts INTEGER NOT NULL,"
+    " crc INTEGER NOT NULL, body BLOB NOT NULL)"
+)
+
+_T = TypeVar("_T")
+
+
+class Row(NamedTuple):
+    """A metric as it lies in the file.
+
+    Attributes:
+        seq: Its place in line.
+        id: The metric's id, UTF-8; None when it has none. Two rows never share one.
+        ts: When it was spooled, seconds since the epoch.
+        attempts: How often it was sent in vain.
+        crc: Checksum of the body.
+        body: The packed metric, JSON in UTF-8.
+    """
+
+    seq: int
+    id: bytes | None
+    ts: float
+    attempts: int
+    crc: int
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """What it weighs, in bytes."""
+        return (len(self.body) if type(self.body) is bytes else 0) + ROW_OVERHEAD
+
+    def is_intact(self) -> bool:
+        """Whether every column has its type and the body its checksum; a damaged file may hold anything."""
+        return (
+            type(self.body) is bytes
+            and type(self.ts) is float
+            and type(self.attempts) is int
+            and zlib.crc32(self.body) == self.crc
+        )
+
+
+class NotOurs(Exception):  # noqa: N818 - says what was found
+    """The file was written by something else, or by a later version of this package: it is left alone."""
+
+
+def is_damage(exc: Exception) -> bool:
+    """Return whether an error says that the file is broken, rather than that it cannot be used right now."""
+    # SQLITE_CORRUPT and SQLITE_NOTADB come as the base class, all that has to do with the system as OperationalError.
+    return type(exc) is sqlite3.DatabaseError or (
+        isinstance(exc, sqlite3.OperationalError) and str(exc).startswith("no such ")
+    )
+
+
+class RowFile:
+    """A connection to one file. Not thread-safe; never to be used, nor closed, in a forked child.
+
+    Args:
+        path: The database; made, readable by its owner only, with ``create``.
+        create: Make it; it must not exist.
+        durable: Have every commit on the disk before it returns, to survive the loss of power as well.
+        read_only: Change nothing.
+
+    Raises:
+        OSError: When it cannot be made.
+        sqlite3.Error: When it cannot be opened.
+        NotOurs: When it is somebody else's.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, durable: bool = False, read_only: bool = False) -> None:
+        if create:
+            make_file(path)
+        self.path = path
+        mode = "ro" if read_only else "rw"
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._connection.text_factory = bytes  # a damaged file need not hold UTF-8
+        try:
+            self._set_up(create=create, durable=durable, read_only=read_only)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, *, create: bool, durable: bool, read_only: bool) -> None:
+        execute = self._connection.execute
+        execute("PRAGMA trusted_schema = OFF")
+        if create:
+            execute("PRAGMA journal_mode = WAL")
+            execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            with self.transaction():
+                execute(_SCHEMA)
+                execute(f"PRAGMA user_version = {VERSION}")
+        else:
+            self._check_origin()
+        self._durable = durable
+        if not read_only:
+            self.synchronize(full=durable)
+        if create:
+            found = self.path.stat()
+            self._identity: tuple[int, int] | None = (found.st_dev, found.st_ino)
+        else:
+            self._identity = None
+
+    def _check_origin(self) -> None:
+        version = self._number("PRAGMA user_version")
+        tables = self._number("SELECT count(*) FROM sqlite_master")
+        if version > VERSION:
+            raise NotOurs(f"its format {version} is later than this version's, {VERSION}")
+        if tables and self._number("PRAGMA application_id") != _APPLICATION_ID and not self._has_rows():
+            raise NotOurs("it is a database of something else")
+
+    def _has_rows(self) -> bool:
+        return bool(self._number("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'q'"))
+
+    def _number(self, sql: str) -> int:
+        return int(self._connection.execute(sql).fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file; what was committed is safe either way."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Make sure that the connection is never closed in this process, a fork of the one that opened it.
+
+        Closing would wait for SQLite's own mutex, which a thread of the parent may have held, and might remove the
+        write-ahead log that the parent is using. The interpreter closes what it destroys, even at its end, so the
+        object must outlive it.
+        """
+        try:
+            import ctypes  # noqa: PLC0415 - in forked children only, and missing in some builds
+        except ImportError:
+            _ABANDONED.append(self._connection)
+        else:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
+    def is_in_place(self) -> bool:
+        """Whether the file that was made still has its name: nobody removed or replaced it."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return self._identity in {None, (found.st_dev, found.st_ino)}
+
+    def is_sound(self) -> bool:
+        """Whether SQLite finds nothing wrong with the structure, and every row is in the index; reads it all."""
+        execute = self._connection.execute
+        if execute("PRAGMA quick_check(1)").fetchone() != (b"ok",) or not self._has_rows():
+            return False
+        return self._number("SELECT count(*) FROM q") == self._number("SELECT count(*) FROM q NOT INDEXED")
+
+    def synchronize(self, *, full: bool) -> None:
+        """Choose whether a commit waits for the disk from now on."""
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if full or self._durable else 'NORMAL'}")
+
+    def committed(self, work: Callable[[], _T]) -> _T:
+        """Do something whose commits are on the disk before it returns, and return what came of it."""
+        self.synchronize(full=True)
+        try:
+            return work()
+        finally:
+            self.synchronize(full=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what happens inside at its end, or none of it."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may have ended the transaction already.
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            raise
+
+    def insert(self, rows: Sequence[Row]) -> int:
+        """Put rows in; one whose id or place is taken is left out.
+
+        Returns:
+            How many went in.
+        """
+        return self._connection.executemany(
+            f"INSERT OR IGNORE INTO q({_COLUMNS}) VALUES(?, CAST(? AS TEXT), ?, ?, ?, ?)",
+            rows,
+        ).rowcount
+
+    def page(self, after: int, limit: int) -> list[Row]:
+        """Return the next rows past a place in line, up to about 1 MiB of them but at least one."""
+        rows = []
+        size = 0
+        with closing(self._select(after, limit)) as found:
+            for columns in found:
+                rows.append(Row(*columns))
+                size += rows[-1].size
+                if size >= _PAGE_BYTES:
+                    break
+        return rows
+
+    def _select(self, after: int, limit: int) -> sqlite3.Cursor:
+        sql = f"SELECT {_COLUMNS} FROM q WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - no input
+        return self._connection.execute(sql, (after, limit))
+
+    def heads(self, after: int) -> Iterator[tuple[int, float, int]]:
+        """Yield place, time and size of the rows past a place in line, in order."""
+        sql = f"SELECT seq, ts + 0.0, {_SIZE} FROM q WHERE seq > ? ORDER BY seq"  # noqa: S608 - no input
+        with closing(self._connection.execute(sql, (after,))) as found:
+            for seq, ts, size in found:
+                yield seq, ts or 0.0, size
+
+    def totals(self, *, first: int = 0) -> tuple[int, int]:
+        """Return the number of rows from a place in line on, and what they weigh, in bytes."""
+        sql = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM q WHERE seq >= ?"  # noqa: S608 - no input
+        count, size = self._connection.execute(sql, (first,)).fetchone()
+        return int(count), int(size)
+
+    def oldest(self) -> float | None:
+        """Return when the first row in line was spooled, in seconds since the epoch; None without rows."""
+        head = next(iter(self.heads(0)), None)
+        return None if head is None else head[1]
+
+    def ids(self, limit: int, *, at_end: bool) -> dict[bytes, int]:
+        """Return ids and places of the first rows in line, or of the last; rows without an id are left out."""
+        sql = f"SELECT id, seq FROM q WHERE id IS NOT NULL ORDER BY seq {'DESC' if at_end else 'ASC'} LIMIT ?"  # noqa: S608 - no input
+        return dict(self._connection.execute(sql, (limit,)).fetchall())
+
+    def delete(self, seqs: Collection[int]) -> None:
+        """Take rows out; those not there are no matter."""
+        if seqs:
+            self._connection.executemany("DELETE FROM q WHERE seq BETWEEN ? AND ?", _ranges(seqs))
+
+    def delete_older(self, ts: float) -> int:
+        """Take out the rows spooled before a time, and overwrite them; return how many there were."""
+        self._connection.execute("PRAGMA secure_delete = ON")
+        return self._connection.execute("DELETE FROM q WHERE ts < ?", (ts,)).rowcount
+
+    def mark_attempt(self, seqs: Collection[int]) -> None:
+        """Count one more attempt to send for these rows."""
+        self._connection.executemany("UPDATE q SET attempts = attempts + 1 WHERE seq BETWEEN ? AND ?", _ranges(seqs))
+
+    def shrink(self) -> None:
+        """Give the space of a file that has been emptied back to the disk, if it is worth the while."""
+        if self._number("PRAGMA page_count") >= _VACUUM_PAGES:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def salvage(self, limit: int, *, after: int = 0) -> Iterator[list[Row]]:
+        """Yield what can still be read of a damaged file, in order, a page at a time; always comes to an end.
+
+        A stretch that cannot be read is jumped over in steps that double, back to one at the first row found.
+        """
+        step = 1
+        while after < _MAX_SEQ:
+            start = after
+            rows: list[Row] = []
+            # One cursor for as long as it goes: a damaged place in line must not lead past rows that can be read.
+            with suppress(sqlite3.Error), closing(self._select(after, -1)) as found:
+                for columns in found:
+                    rows.append(Row(*columns))
+                    after = rows[-1].seq
+                    if len(rows) == limit:
+                        yield rows
+                        rows = []
+                yield rows
+                return
+            yield rows
+            after, step = (after, 1) if after > start else (start + step, step * 2)
+
+
+_ABANDONED: list[Any] = []
+
+
+def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the stretches without gaps that a set of numbers consists of, both ends included."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges

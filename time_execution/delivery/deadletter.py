@@ -1,0 +1,248 @@
+"""Metrics that a backend refused for good, kept in a file with the reason, to be looked at and sent again.
+
+One line of JSON for each, beginning ``{"time": …, "reason": …, "detail": …, "id": …, "metric": …}``; the metric is what
+`time_execution.formats.json.pack` writes, so that what was refused can be sent again exactly as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from time_execution.delivery._spool_folder import check_path, make_folder
+from time_execution.exceptions import ConfigurationError
+from time_execution.formats.json import pack, unpack
+from time_execution.formats.timestamp import to_iso
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from time_execution.types import Metric
+
+_MAX_BYTES = 16 << 20
+_MIN_BYTES = 16 << 10
+_MAX_DETAIL = 2000
+_LOCK_TRIES = 500
+_LOCK_PAUSE = 0.002
+# Raw, these end a line for some readers; inside JSON, where they stand in strings only, an escape means the same.
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+# Why a letter was not kept.
+FULL = "full"
+UNWRITABLE = "unwritable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A refused metric.
+
+    Attributes:
+        time: When it was refused, aware UTC.
+        reason: The kind of reason, from a small set.
+        detail: What the server said, cut at 2000 characters.
+        metric: The metric as it was refused, with its id, kind and unit.
+    """
+
+    time: datetime
+    reason: str
+    detail: str
+    metric: Metric
+
+
+class DeadLetters:
+    """A bounded file of refused metrics, which any number of processes may write to.
+
+    When the file is full, at half of ``max_bytes``, it becomes ``<path>.1``, whose place it takes, and a new one
+    begins: of the oldest letters those in the former ``.1`` are given up, and counted. Nothing raises; a letter that
+    cannot be kept is counted. The file is opened for each letter, so it may be moved or removed at any time, and a fork
+    changes nothing. Files can be read by their owner only; a symbolic link in their place is refused.
+
+    Args:
+        path: The file; folders on the way to it are made with the first letter.
+        max_bytes: The most that the file and its predecessor take up together, at least 16 KiB.
+        wall_clock: Returns nanoseconds since the epoch.
+
+    Attributes:
+        written: Letters written by this process.
+        lost: Reason -> letters of this process that were not kept: ``full`` (larger than half the bound) or
+            ``unwritable`` (what the disk said is in `last_error`).
+        expired: Letters, whoever wrote them, that this process gave up with a former ``.1``.
+        last_error: What the disk said when it last refused; None if it never did.
+
+    Raises:
+        ConfigurationError: When an argument cannot be honoured.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int = _MAX_BYTES,
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        given: Any = path
+        if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or Path(given).is_dir():
+            kind = "a folder" if isinstance(given, (str, os.PathLike)) and given else type(given).__name__
+            raise ConfigurationError(f"dead_letters must be the path of a file, not {kind}")
+        if type(max_bytes) is not int or max_bytes < _MIN_BYTES:
+            raise ConfigurationError(f"max_bytes of dead letters must be an int of {_MIN_BYTES} or more")
+        self.path = Path(path)
+        self._folder = self.path.parent.resolve()
+        check_path(self._folder, "dead_letters")
+        self.max_bytes = max_bytes
+        self._wall_clock = wall_clock
+        self.written = 0
+        self.lost: Counter[str] = Counter()
+        self.expired = 0
+        self.last_error: str | None = None
+
+    def append(self, metric: Metric, reason: str, detail: str = "") -> bool:
+        """Write a letter; return whether it is in the file.
+
+        Args:
+            metric: What was refused; not changed.
+            reason: The kind of reason, from a small set.
+            detail: What the server said; must hold no secret.
+        """
+        head = {
+            "time": to_iso(self._wall_clock()),
+            "reason": reason,
+            "detail": detail[:_MAX_DETAIL],
+            "id": metric.id,
+        }
+        # The metric is put in as packed, once, and last, where a person reading the file expects the bulk.
+        packed = pack(metric).translate(_LINE_ENDS)
+        line = f'{json.dumps(head)[:-1]}, "metric": {packed}}}\n'.encode()
+        try:
+            is_kept = self._write(line)
+        except OSError as exc:
+            self.last_error = f"{type(exc).__name__}: {exc}"
+            self.lost[UNWRITABLE] += 1
+            return False
+        if is_kept:
+            self.written += 1
+        else:
+            self.lost[FULL] += 1
+        return is_kept
+
+    def _write(self, line: bytes) -> bool:
+        if len(line) > self.max_bytes // 2:
+            return False
+        make_folder(self._folder)
+        with _locked(self._lock_path):
+            self._turn_over(len(line))
+            with _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
+                _put_line(file, line)
+        return True
+
+    def _turn_over(self, needed: int) -> None:
+        """Make the file the former one if it has no room."""
+        with suppress(FileNotFoundError):
+            if self.path.stat().st_size + needed > self.max_bytes // 2:
+                former = _former(self.path)
+                given_up = _count_lines(former)
+                self.path.replace(former)
+                self.expired += given_up
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
+    """Yield the letters of a file and of its predecessor, oldest first; lines that are torn or damaged are skipped.
+
+    Letters written meanwhile may or may not be among them. A path where nothing is yields nothing.
+
+    Raises:
+        OSError: When a file cannot be read.
+    """
+    path = Path(path)
+    for each in (_former(path), path):
+        with suppress(FileNotFoundError), each.open("rb") as file:
+            for line in file:
+                letter = _letter(line)
+                if letter is not None:
+                    yield letter
+
+
+def _letter(line: bytes) -> DeadLetter | None:
+    try:
+        row = json.loads(line)
+        moment = datetime.fromisoformat(row["time"].replace("Z", "+00:00"))
+        metric = unpack(json.dumps(row["metric"]))
+        return DeadLetter(moment, str(row["reason"]), str(row["detail"]), metric)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _former(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a regular file, made for its owner only; its descriptor is closed at the end."""
+    # Not blocking, so that a pipe planted here is found out rather than waited for.
+    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.open(path, flags | extra, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        yield file
+    finally:
+        os.close(file)
+
+
+def _put_line(file: int, line: bytes) -> None:
+    """Append a line; begin afresh after one that was torn when a disk was full or a process killed."""
+    size = os.fstat(file).st_size
+    if size:
+        os.lseek(file, size - 1, os.SEEK_SET)
+        if os.read(file, 1) != b"\n":
+            line = b"\n" + line
+    written = os.write(file, line)
+    if written != len(line):
+        raise OSError(f"only {written} of {len(line)} bytes found room")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep all others out, other threads of this process included; gives up after a second."""
+    with _opened(path, os.O_RDWR | os.O_CREAT) as file:
+        if sys.platform == "win32":
+            yield
+            return
+        for _ in range(_LOCK_TRIES):
+            with suppress(BlockingIOError):
+                # Not lockf, whose locks all threads of a process share.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(_LOCK_PAUSE)
+        else:
+            raise OSError(f"{path} is held by another process")
+        try:
+            yield
+        finally:
+            # Closing would not do: a child forked meanwhile has the file open, too.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _count_lines(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,218 @@
+"""Reads one value of any class by the methods of the built-in class that it stands on: the tools of `snapshot`.
+
+A reader takes the value and the class in its method resolution order that the reader is for, and returns a plain value.
+None runs code of the value's own class, and asking its class for anything would ask its metaclass: hence the getters.
+"""
+
+from __future__ import annotations
+
+import sys
+from codecs import utf_8_decode
+from collections import deque
+from collections.abc import Callable
+from dataclasses import Field
+from datetime import date, datetime, time, timedelta, timezone
+from itertools import islice
+from math import isfinite, nan
+from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any, TypeAlias
+
+Reader: TypeAlias = Callable[[Any, Any], Any]
+
+MAX_ITEMS = 100
+MAX_TEXT = 16 * 1024
+MAX_INT_BITS = 4096
+
+# Room for the marker of what was cut.
+_MARKER_TEXT = 64
+# Time zones whose arithmetic is a library's, not a user's; by the first part of their class's module.
+_KNOWN_ZONES = frozenset(("datetime", "zoneinfo", "pytz", "dateutil"))
+_MISSING = object()
+
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+_module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
+_name_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_members_of: Callable[[type], Any] = type.__dict__["__dict__"].__get__
+
+
+def reader_of(base: type, kind: type) -> Reader | None:
+    """Return the reader for a class in the method resolution order of `kind`, or None to ask the next one."""
+    return _READERS.get(id(base)) or _late_reader(base, kind)
+
+
+def type_name(kind: type) -> str:
+    """Return ``module.QualName`` of a class."""
+    module = _module_of(kind)
+    return f"{module if type(module) is str else '?'}.{_name_of(kind)}"
+
+
+def describe(value: Any, _: Any = None) -> str:
+    """Return what stands for a value that is not read."""
+    return f"<{type_name(type(value))}>"
+
+
+def read_container(value: Any, _: Any) -> None:
+    """Mark the classes that hold further values: those are the copier's to walk through."""
+
+
+def read_int(value: int, _: Any = None) -> int | str:
+    """Return an integer, or how long it is: one of a million digits takes seconds to write down."""
+    bits = int.bit_length(value)
+    return int.__int__(value) if bits <= MAX_INT_BITS else f"<int of {bits} bits>"
+
+
+def read_attribute(value: Any, name: str) -> Any:
+    """Return an attribute that the object itself holds, without its class's lookup; None if there is none."""
+    found = _own_attribute(value, name)
+    return None if found is _MISSING else found
+
+
+def dataclass_attributes(value: Any, base: type) -> dict[str, Any] | None:
+    """Return what an instance holds under the fields its dataclass declares and shows; None if `base` is no dataclass.
+
+    A field declared with ``repr=False`` is one that its author does not want to see printed.
+    """
+    declared = _members_of(base).get("__dataclass_fields__")
+    if type(declared) is not dict:
+        return None
+    shown = (name for name, field in islice(declared.items(), MAX_ITEMS) if type(field) is Field and field.repr is True)
+    return {name: found for name in shown if (found := _own_attribute(value, name)) is not _MISSING}
+
+
+def _own_attribute(value: Any, name: str) -> Any:
+    for base in mro_of(type(value)):
+        members = _members_of(base)
+        slot, attributes = members.get(name), members.get("__dict__")
+        if type(slot) is MemberDescriptorType:
+            try:
+                return slot.__get__(value)
+            except AttributeError:
+                return _MISSING
+        if type(attributes) is GetSetDescriptorType:
+            found = dict.get(attributes.__get__(value), name, _MISSING)
+            if found is not _MISSING:
+                return found
+    return _MISSING
+
+
+def _late_reader(base: type, kind: type) -> Reader | None:
+    """Return the reader of a class whose module is never imported from here, once somebody else has."""
+    module_name = _module_of(base)
+    readers = _LATE_READERS.get(module_name) if type(module_name) is str else None
+    if readers is None:
+        return None
+    name, module = _name_of(base), sys.modules.get(module_name)
+    read = readers.get(name)
+    if read is None or type(module) is not ModuleType or module.__dict__.get(name) is not base:
+        return None
+    # A class written in Python reads its values through attributes, which a subclass may have made its own.
+    return None if read is _read_text_of and base is not kind else read
+
+
+def _read_str(value: str, _: Any) -> str:
+    return str.__getitem__(value, slice(None))
+
+
+def _read_float(value: float, _: Any) -> float:
+    return float.__float__(value)
+
+
+def _read_complex(value: complex, _: Any) -> str:
+    return complex.__repr__(value)
+
+
+def _read_bytes(value: bytes | bytearray, base: Any) -> str:
+    """Return text: UTF-8, or what a bytes literal would hold."""
+    start, length = bytes(base.__getitem__(value, slice(MAX_TEXT))), base.__len__(value)
+    try:
+        text, _ = utf_8_decode(start, "strict", length <= MAX_TEXT)
+    except UnicodeDecodeError:
+        text = repr(start)[2:-1]
+    return text if length <= MAX_TEXT else f"{text[: MAX_TEXT - _MARKER_TEXT]}…[cut, {length} bytes]"
+
+
+def _read_datetime(value: datetime, _: Any) -> datetime | str:
+    plain = datetime.combine(datetime.date(value), datetime.time(value), timezone.utc)
+    zone = _zone_of_datetime(value)
+    if zone is None or zone is timezone.utc:
+        return plain
+    if not _is_known_zone(zone):
+        return f"{plain.replace(tzinfo=None).isoformat()}[{type_name(type(zone))}]"
+    try:
+        return plain.replace(tzinfo=zone, fold=_fold_of_datetime(value)).astimezone(timezone.utc)
+    except (OverflowError, ValueError):
+        return plain
+
+
+def _read_date(value: date, _: Any) -> str:
+    return date.isoformat(value)
+
+
+def _read_time(value: time, _: Any) -> str:
+    zone = _zone_of_time(value)
+    if type(value) is time and (zone is None or _is_known_zone(zone)):
+        return value.isoformat()
+    return describe(value)
+
+
+def _is_known_zone(zone: Any) -> bool:
+    module = _module_of(type(zone))
+    return type(module) is str and module.partition(".")[0] in _KNOWN_ZONES
+
+
+def _read_timedelta(value: timedelta, _: Any) -> float:
+    return timedelta.total_seconds(value)
+
+
+def _read_decimal(value: Any, decimal: Any) -> float | str:
+    """Return the nearest float, for what stays a number can be summed in any store."""
+    if decimal.__sizeof__(value) > MAX_TEXT:
+        return describe(value)
+    if decimal.is_nan(value):
+        return nan
+    number: float = decimal.__float__(value)
+    return number if isfinite(number) or decimal.is_infinite(value) else str(decimal.__str__(value))
+
+
+def _read_numpy_scalar(value: Any, generic: Any) -> Any:
+    plain = generic.item(value)
+    return plain if type(plain) in {bool, int, float} else describe(value)
+
+
+def _read_numpy_array(value: Any, array: Any) -> str:
+    shape, dtype = array.shape.__get__(value), array.dtype.__get__(value)
+    return f"<{type_name(type(value))} shape={shape} dtype={dtype.str}>"
+
+
+def _read_text_of(value: Any, _: Any) -> str:
+    return str(value)
+
+
+_zone_of_datetime = datetime.__dict__["tzinfo"].__get__
+_fold_of_datetime = datetime.__dict__["fold"].__get__
+_zone_of_time = time.__dict__["tzinfo"].__get__
+
+# By identity, for a class's hash and equality are its metaclass's. These classes live as long as the interpreter.
+_READERS: dict[int, Reader] = {
+    id(str): _read_str,
+    id(float): _read_float,
+    id(int): read_int,
+    id(complex): _read_complex,
+    id(bytes): _read_bytes,
+    id(bytearray): _read_bytes,
+    id(datetime): _read_datetime,
+    id(date): _read_date,
+    id(time): _read_time,
+    id(timedelta): _read_timedelta,
+    **{id(base): read_container for base in (dict, list, tuple, deque, set, frozenset)},
+}
+_PATHS: dict[str, Reader] = dict.fromkeys(
+    ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"), _read_text_of
+)
+_LATE_READERS: dict[str, dict[str, Reader]] = {
+    "decimal": {"Decimal": _read_decimal},
+    "uuid": {"UUID": _read_text_of},
+    "pathlib": _PATHS,
+    "pathlib._local": _PATHS,
+    "numpy": {"ndarray": _read_numpy_array, "generic": _read_numpy_scalar},
+}

@@ -1,0 +1,288 @@
+"""JSON in two dialects: strict documents for readers of any kind, and a lossless form for our own spool.
+
+`encode` and `document` write what every JSON reader takes, one physical line each, at the price of a mapping; `pack`
+and `unpack` keep every type and bit, and are read by this module only. Neither runs code of the values: what is not
+plain becomes its snapshot first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, cast, get_args
+
+from time_execution.formats.snapshot import MAX_INT_BITS, snapshot_fields
+from time_execution.formats.timestamp import to_datetime
+from time_execution.types import TIMESTAMP, Kind, Metric
+
+_KINDS = frozenset(get_args(Kind))
+_SECOND = 1_000_000_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+# What JSON leaves as it is, but some reader takes for the end of a line, a terminal for a command, or UTF-8 not at all.
+_UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
+
+
+def encode(fields: Mapping[str, Any]) -> str:
+    r"""Return fields as strict JSON on one physical line, in their order.
+
+    The fields become their snapshot first, so any value is taken, and none fails. Of what JSON has no form for: NaN
+    and the infinities become ``null`` (a text would turn the field of a store that learns types from its first
+    document into a text field), integers beyond 64 bits the text of their digits (other readers would round them or
+    fail), datetimes ISO 8601 in UTC with microseconds and ``Z``. Control characters (U+0085 too), U+2028, U+2029 and
+    lone surrogates are escaped: the line encodes to UTF-8, and no reader sees more than one line.
+
+    Uses orjson where it is installed. Thread-safe; the fields are not changed.
+
+    Example:
+        >>> encode({"name": "a\u2028b", "value": float("nan"), "id": 2**64})
+        '{"name":"a\\u2028b","value":null,"id":"18446744073709551616"}'
+    """
+    return _writer()(snapshot_fields(fields)[0])
+
+
+def encode_value(value: Any) -> str:
+    """Return a single value as `encode` writes it, for a place that holds text.
+
+    Example:
+        >>> encode_value([1, float("inf")])
+        '[1,null]'
+    """
+    return encode({"": value})[len('{"":') : -1]
+
+
+def document(metric: Mapping[str, Any], *, timestamp: int | None = None) -> str:
+    """Return a metric as `encode` does, its ``timestamp`` in nanoseconds as ISO 8601 text.
+
+    Args:
+        metric: Not changed.
+        timestamp: The moment, in nanoseconds since the epoch, of a metric that has none.
+
+    Example:
+        >>> document({"name": "a", "timestamp": 1_700_000_000_000_001_999})
+        '{"name":"a","timestamp":"2023-11-14T22:13:20.000001Z"}'
+    """
+    fields, _ = snapshot_fields(metric)
+    moment = fields.get(TIMESTAMP) if TIMESTAMP in fields else timestamp
+    if type(moment) is int:
+        fields[TIMESTAMP] = nanoseconds_text(moment)
+    return _writer()(fields)
+
+
+def decode(line: str) -> dict[str, Any]:
+    """Return the fields that `encode` or `document` wrote; moments stay text.
+
+    Raises:
+        ValueError: When the line holds no JSON object.
+    """
+    fields = json.loads(line)
+    if type(fields) is not dict:
+        raise ValueError("not a JSON object")
+    return fields
+
+
+def nanoseconds_text(nanoseconds: int) -> str | int:
+    """Return the ISO 8601 text of a moment; the number itself if it is beyond the calendar."""
+    second, rest = divmod(nanoseconds, _SECOND)
+    try:
+        return f"{_second_text(second)}.{rest // 1000:06d}Z"
+    except OverflowError:
+        return nanoseconds
+
+
+@lru_cache(maxsize=64)
+def _second_text(second: int) -> str:
+    """Return the part of a moment's text that the metrics of one second share."""
+    return to_datetime(second * _SECOND).isoformat()[:19]
+
+
+def moment_text(moment: datetime) -> str:
+    """Return the ISO 8601 text, with microseconds and ``Z``, of a datetime of a snapshot, which is in UTC."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def to_ascii(line: str) -> str:
+    """Return a line of JSON that means the same and is all ASCII, for a stream that takes nothing else."""
+    return _NOT_ASCII.sub(lambda text: json.dumps(text[0])[1:-1], line)
+
+
+_encode_strictly = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=moment_text
+).encode
+
+
+def _write(fields: dict[str, Any]) -> str:
+    """Write a snapshot with the standard library."""
+    for value in fields.values():
+        kind = type(value)
+        if kind is list or kind is dict or (kind is int and not _is_word(value)):
+            fields = _strict(fields)
+            break
+    try:
+        text = _encode_strictly(fields)
+    except ValueError:
+        text = _encode_strictly(_strict(fields))
+    return text if text.isascii() else _UNSAFE.sub(_escape, text)
+
+
+def _strict(value: Any) -> Any:
+    """Return a snapshot's value without the numbers that JSON readers do not agree on."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is int:
+        return value if _is_word(value) else str(value)
+    if kind is list:
+        return [_strict(item) for item in value]
+    if kind is dict:
+        return {key: _strict(item) for key, item in value.items()}
+    return value
+
+
+def _is_word(value: int) -> bool:
+    return -(1 << 63) <= value < 1 << 64
+
+
+@lru_cache(maxsize=1)
+def _writer() -> Callable[[dict[str, Any]], str]:
+    """Return the quickest writer installed; looked for at the first document, so that no import needs it."""
+    try:
+        import orjson  # noqa: PLC0415
+    except ImportError:
+        return _write
+
+    def write(fields: dict[str, Any]) -> str:
+        try:
+            text = orjson.dumps(fields, default=moment_text, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+        except TypeError:  # integers beyond 64 bits, lone surrogates
+            return _write(fields)
+        return text if text.isascii() else _UNSAFE.sub(_escape, text)
+
+    return write
+
+
+_write_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def pack(metric: Metric) -> str:
+    r"""Return a metric as one line of JSON from which `unpack` restores it exactly.
+
+    Whatever `time_execution.formats.snapshot.snapshot` returns survives, type and bit: integers of any size,
+    datetimes, NaN, infinities, negative zero, lone surrogates, and the attributes ``kind``, ``unit`` and ``id``. Other
+    values are replaced by their snapshot. What JSON lacks is an object with a single key, ``{"$datetime": "..."}``,
+    ``{"$float": "nan"}`` or ``{"$utf8": "<hex>"}``; a key of the metric's own that begins with ``$`` is written with
+    one more. Thread-safe; the metric is not changed.
+
+    Example:
+        >>> pack(Metric({"name": "a", "value": float("inf")}, id="0f-1"))
+        '{"kind":"timing","unit":null,"id":"0f-1","fields":{"name":"a","value":{"$float":"inf"}}}'
+    """
+    row: dict[str, Any] = {"kind": metric.kind, "unit": metric.unit, "id": metric.id, "fields": metric}
+    text = ""
+    if _is_flat(metric):
+        try:
+            text = _write_plain(row)
+        except ValueError:  # a number that is none, or an integer of too many digits
+            text = ""
+    if not text or '"$' in text or (not text.isascii() and _SURROGATE_PAIR.search(text)):
+        try:
+            row["fields"] = _tag_dict(metric)
+        except (TypeError, RecursionError):
+            row["fields"] = _tag_dict(snapshot_fields(metric)[0])
+        text = _write_plain(row)
+    return text if text.isascii() else _SURROGATE.sub(_escape, text)
+
+
+def unpack(text: str) -> Metric:
+    """Return the metric that `pack` wrote.
+
+    Raises:
+        ValueError: When the text is damaged, or was not written by `pack`.
+    """
+    try:
+        row = json.loads(text, object_hook=_untag_dict) if '"$' in text else json.loads(text)
+    except (RecursionError, TypeError) as exc:
+        raise ValueError("not a packed metric") from exc
+    match row:
+        case {"kind": str(kind), "unit": str() | None as unit, "id": str() | None as key, "fields": dict(fields)} if (
+            kind in _KINDS
+        ):
+            return Metric(fields, kind=cast("Kind", kind), unit=unit, id=key)
+    raise ValueError("not a packed metric")
+
+
+def _is_flat(fields: dict[str, Any]) -> bool:
+    """Say whether the encoder of the standard library would run no code of the values."""
+    for value in fields.values():
+        kind = type(value)
+        if not (kind is str or kind is float or kind is int or kind is bool or value is None):
+            return False
+    return True
+
+
+def _tag(value: Any) -> Any:
+    """Return a snapshot's value in terms of JSON alone; what is none raises `TypeError`."""
+    kind = type(value)
+    if kind is str:
+        return {"$utf8": _to_hex(value)} if _SURROGATE_PAIR.search(value) else value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind is bool or value is None or (kind is int and value.bit_length() <= MAX_INT_BITS):
+        return value
+    if kind is datetime:
+        return {"$datetime": value.isoformat()}
+    if kind is list:
+        return [_tag(item) for item in value]
+    if kind is dict:
+        return _tag_dict(value)
+    raise TypeError(kind)
+
+
+def _tag_dict(fields: dict[str, Any]) -> dict[str, Any]:
+    return {_tag_key(key): _tag(value) for key, value in fields.items()}
+
+
+def _tag_key(key: str) -> str:
+    if type(key) is not str:
+        raise TypeError(type(key))
+    if _SURROGATE_PAIR.search(key):
+        return f"$utf8:{_to_hex(key)}"
+    return f"${key}" if key.startswith("$") else key
+
+
+def _untag_dict(tagged: dict[str, Any]) -> Any:
+    """Undo `_tag` and `_tag_key` for one JSON object, innermost first."""
+    if len(tagged) == 1:
+        ((tag, value),) = tagged.items()
+        restore = _RESTORE.get(tag)
+        if restore is not None:
+            return restore(value)
+    return {_untag_key(key) if key.startswith("$") else key: value for key, value in tagged.items()}
+
+
+def _untag_key(key: str) -> str:
+    return _from_hex(key[len("$utf8:") :]) if key.startswith("$utf8:") else key[1:]
+
+
+def _to_hex(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").hex()
+
+
+def _from_hex(digits: str) -> str:
+    return bytes.fromhex(digits).decode("utf-8", "surrogatepass")
+
+
+def _escape(surrogate: re.Match[str]) -> str:
+    return f"\\u{ord(surrogate[0]):04x}"
+
+
+_RESTORE: dict[str, Callable[[Any], Any]] = {
+    "$datetime": datetime.fromisoformat,
+    "$float": float,
+    "$utf8": _from_hex,
+}
