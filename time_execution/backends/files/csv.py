@@ -1,0 +1,133 @@
+"""`CSVBackend`: one row for each metric, under columns that stay what they are, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.files.append_file import AppendFile, path_from_url
+from time_execution.exceptions import ConfigurationError
+from time_execution.formats.json import encode, encode_value, moment_text, nanoseconds_text
+from time_execution.formats.snapshot import snapshot_fields
+from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+REST = "fields"
+"""The column that takes, as JSON, whatever has no column of its own."""
+
+COLUMNS = (TIMESTAMP, NAME, VALUE, HOSTNAME, ORIGIN, REST)
+# Spreadsheets take a cell for a formula by its first character, some past quotes and spaces; some know wide forms.
+_FORMULA = re.compile("[\\s\"'\\ufeff\\u200b]*[=+\\-@\\t\\r\\n\\0\\uff1d\\uff0b\\uff0d\\uff20]")
+
+
+class CSVBackend(BaseMetricsBackend):
+    r"""Append each metric as a row (RFC 4180, UTF-8) to a file whose first line names the columns.
+
+    Moments are ISO 8601 text, numbers plain, NaN and infinities empty; lists and dicts JSON. A text that a spreadsheet
+    might take for a formula gets a leading apostrophe; a text's NUL, which many readers refuse, is written ``\x00``.
+    Thread-safe and fork-safe; any number of processes may write to one file, as `JSONLinesBackend` says.
+
+    Args:
+        path: Made absolute. Created with mode 0600, missing folders with 0700; a symbolic link is refused.
+        fieldnames: The columns. Fields without a column are kept as JSON under ``fields`` if that is among them, and
+            left out otherwise. A file that has other columns is not written to.
+        max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
+        backup_count: Keep so many older files: ``<path>.1`` is the latest.
+
+    Raises:
+        ConfigurationError: When an argument is wrong.
+
+    Example:
+        >>> path = getfixture("tmp_path") / "metrics.csv"
+        >>> CSVBackend(path, ["name", "value", "fields"]).write("cpu.load", value=0.25, core=3)
+        >>> path.read_text().splitlines()[1].startswith('cpu.load,0.25,"{""core"":3')
+        True
+    """
+
+    wants_nanoseconds: ClassVar[bool] = True
+    repr_fields: ClassVar[tuple[str, ...]] = ("path",)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "metrics.csv",
+        fieldnames: Sequence[str] = COLUMNS,
+        *,
+        max_bytes: int | None = None,
+        backup_count: int = 5,
+    ) -> None:
+        self.fieldnames = _checked(fieldnames)
+        header = _lines([[_neutral(column) for column in self.fieldnames]])
+        self._file = AppendFile(path, max_bytes=max_bytes, backup_count=backup_count, header=header, quote=b'"')
+        self.path = self._file.path
+
+    @classmethod
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+        """Return the path of ``csv:///relative.csv`` or ``csv:////absolute.csv``; without one, nothing."""
+        return path_from_url(url)
+
+    def write_many(self, metrics: Sequence[Metric]) -> None:
+        """Append a batch.
+
+        Raises:
+            BackendDenied: When the path cannot be written to, or the file there has other columns.
+            BackendUnavailable: When the disk is full or fails, or the file stays locked.
+        """
+        now = time.time_ns()
+        rows = [self._row(metric, now) for metric in metrics]
+        if rows:
+            self._file.append(_lines(rows))
+
+    def _row(self, metric: Metric, now: int) -> list[Any]:
+        fields, _ = snapshot_fields(metric)
+        moment = fields.setdefault(TIMESTAMP, now)
+        if type(moment) is int:
+            fields[TIMESTAMP] = nanoseconds_text(moment)
+        row = [_cell(fields.pop(column, None)) if column != REST else "" for column in self.fieldnames]
+        if fields and REST in self.fieldnames:
+            row[self.fieldnames.index(REST)] = encode(fields)
+        return row
+
+
+def _cell(value: Any) -> Any:
+    """Return what the csv module writes as it should be read."""
+    kind = type(value)
+    if kind is str:
+        return _neutral(value)
+    if kind is int or value is None:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is datetime:
+        return moment_text(value)
+    return encode_value(value)
+
+
+def _neutral(text: str) -> str:
+    text = text.replace("\0", "\\x00")
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _lines(rows: list[list[Any]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _checked(fieldnames: Any) -> tuple[str, ...]:
+    if isinstance(fieldnames, str) or not isinstance(fieldnames, Sequence) or not fieldnames:
+        raise ConfigurationError(f"fieldnames must be a list of texts, not {type(fieldnames).__name__}")
+    if not all(isinstance(name, str) for name in fieldnames):
+        raise ConfigurationError("fieldnames must be a list of texts, and one is of another type")
+    if len(set(fieldnames)) < len(fieldnames):
+        raise ConfigurationError("fieldnames must differ from each other")
+    return tuple(fieldnames)

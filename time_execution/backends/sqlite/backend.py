@@ -1,0 +1,281 @@
+"""`SQLiteBackend`: takes batches from any thread and process, and keeps them in one file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.sqlite import database, rollup
+from time_execution.backends.sqlite.rows import RowMaker, insert
+from time_execution.backends.sqlite.schema import DAY, HOUR, MAX_NAMES, MINUTE
+from time_execution.exceptions import BackendUnavailable, ConfigurationError
+from time_execution.quietlog import QuietLog
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from time_execution.types import Metric
+
+_WEEK = 7.0 * DAY
+# A batch is stored again when the file was replaced under it; more often than this, something is wrong with the folder.
+_ATTEMPTS = 5
+# How many times on the way to `rollup_rows` of our own we ask whether all processes together have come so far.
+_CHECKS = 8
+# After failures, so many times `rollup_rows` at once.
+_CATCH_UP = 4
+# Connections of a parent process, kept from being collected: closing one in the child could harm the parent.
+_inherited: list[object] = []
+
+
+class SQLiteBackend(BaseMetricsBackend):
+    """Keep metrics in a SQLite file: every one for a while, and their rollups for longer.
+
+    The embedded default: no server, and ``time-execution report`` reads the file while it is written to. Several
+    processes may write to one file (not over a network file system). Thread-safe and fork-safe. A batch is stored when
+    `write_many` returns; every `rollup_rows` rows it takes a moment longer, to roll up and to delete what is too old.
+    Opened by the first batch, again by the first after `close`, and anew when the file was removed or replaced.
+
+    A metric whose ``exception``, ``error`` or ``error_type`` is not empty counts as an error.
+
+    Args:
+        path: The file; made absolute, created with mode 0600 in a folder that must exist. No symbolic link.
+        retention: How long each metric is kept, in seconds; None for ever. What is older goes a little at a time,
+            while metrics are stored, and not before it is rolled up.
+        minute_retention: The same for the rollups of a minute.
+        hour_retention: The same for those of an hour; at least as long.
+        day_retention: The same for those of a day; at least as long.
+        rollup_rows: Roll up when so many metrics are waiting; more are cheaper for each, and take longer at a time.
+        rollup_interval: Roll up after so many seconds at the latest, if metrics are still coming.
+        busy_timeout: The longest wait for other processes, in seconds.
+        value_field: The field whose number is the value, if `settings.duration_field` renames it.
+        max_names: The most names that rollups tell apart; those beyond count as ``__overflow__``. Taken when the file
+            is created.
+
+    Attributes:
+        corrupted: How many times a broken file was moved aside, to ``<path>.corrupt-<time>``, and a new one begun.
+        rollup_failures: How many times rolling up or deleting failed, to be tried again with a later batch.
+
+    Raises:
+        ConfigurationError: When an argument is wrong, or the file's folder is missing or not writable.
+
+    Example:
+        >>> backend = SQLiteBackend(getfixture("tmp_path") / "metrics.db")
+        >>> backend.write("shop.checkout", value=12.5)
+        >>> backend.close()
+    """
+
+    wants_nanoseconds: ClassVar[bool] = True
+    repr_fields: ClassVar[tuple[str, ...]] = ("path", "retention")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "metrics.db",
+        *,
+        retention: float | None = _WEEK,
+        minute_retention: float | None = _WEEK,
+        hour_retention: float | None = 90.0 * DAY,
+        day_retention: float | None = None,
+        rollup_rows: int = 65_536,
+        rollup_interval: float = 60.0,
+        busy_timeout: float = 5.0,
+        value_field: str = "value",
+        max_names: int = 10_000,
+    ) -> None:
+        self.path = _checked_path(path)
+        self.retention = retention
+        _check_retention(retention=retention, minute=minute_retention, hour=hour_retention, day=day_retention)
+        _check_number("rollup_rows", rollup_rows, least=1, whole=True)
+        _check_number("rollup_interval", rollup_interval, least=0)
+        _check_number("busy_timeout", busy_timeout, least=0)
+        _check_number("max_names", max_names, least=1, most=MAX_NAMES, whole=True)
+        if not isinstance(value_field, str):
+            raise ConfigurationError(f"value_field must be a str, not {type(value_field).__name__}")
+        self._retention = {0: retention, MINUTE: minute_retention, HOUR: hour_retention, DAY: day_retention}
+        self._rollup_rows = rollup_rows
+        self._rollup_interval = rollup_interval
+        self._busy_timeout = busy_timeout
+        self._max_names = max_names
+        self._value_field = value_field
+        self.corrupted = 0
+        self.rollup_failures = 0
+        self._log = QuietLog()
+        self._locks: dict[int, threading.RLock] = {}
+        self._owner = os.getpid()
+        self._is_busy = False
+        self._file: database.Identity | None = None
+        self._opened: tuple[sqlite3.Connection, RowMaker] | None = None
+        self._unchecked_rows = 0
+        self._next_rollup = time.monotonic() + rollup_interval
+
+    @classmethod
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+        """Return the path of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; without one, nothing."""
+        path = f"{url.netloc}{url.path}".removeprefix("/")
+        return {"path": path} if path else {}
+
+    def write_many(self, metrics: Sequence[Metric]) -> None:
+        """Store a batch in one transaction; returns after it is committed. Blocks while another process writes.
+
+        Raises:
+            BackendDenied: When the file may not be written, or is not ours to write to.
+            BackendUnavailable: When it is locked for too long, or the disk is full.
+        """
+        with self._exclusively() as is_free:
+            if not is_free:
+                raise BackendUnavailable("called from within itself")
+            try:
+                self._store(metrics)
+            except (sqlite3.Error, OSError) as exc:
+                self._release()
+                raise database.backend_error(exc) from exc
+
+    def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing here waits for others
+        """Close the file; idempotent. A later batch opens it again."""
+        with self._exclusively() as is_free:
+            if is_free:
+                self._release()
+
+    def after_fork(self) -> None:
+        """Forget the parent's connection without closing it; done by the child's first batch, too."""
+        with self._exclusively():
+            pass
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[bool]:
+        """Keep other threads out; yields False to a thread that is inside already, through a signal or a finalizer.
+
+        Each process has a lock of its own: another thread may have held the parent's when it forked.
+        """
+        process = os.getpid()
+        with self._locks.setdefault(process, threading.RLock()):
+            if self._owner != process:
+                self._forget()
+                self._owner = process
+            if self._is_busy:
+                yield False
+                return
+            self._is_busy = True
+            try:
+                yield True
+            finally:
+                self._is_busy = False
+
+    def _forget(self) -> None:
+        _inherited.append(self._opened)
+        self._opened = None
+        self._is_busy = False
+        self._log.after_fork()
+
+    def _release(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[0].close()
+
+    def _store(self, metrics: Sequence[Metric]) -> None:
+        """Insert and roll up; again, into a fresh file, when this one is broken or no longer at its path."""
+        for _ in range(_ATTEMPTS):
+            try:
+                connection, maker = self._opened or self._open()
+                rows = maker.rows(metrics)
+                if not self._is_at_path():
+                    self._release()
+                    continue
+                with database.transaction(connection):
+                    insert(connection, rows)
+                self._maintain(connection, len(rows))
+            except sqlite3.DatabaseError as exc:
+                if not database.is_damage(exc):
+                    raise
+                self._replace(exc)
+            else:
+                # Otherwise the batch went to a file that was moved aside, removed or rotated at that very moment.
+                if self._is_at_path():
+                    return
+                self._release()
+        raise BackendUnavailable("the database is replaced again and again while it is written to")
+
+    def _open(self) -> tuple[sqlite3.Connection, RowMaker]:
+        self._file = database.create(self.path)
+        connection = database.connect(self.path, busy_timeout=self._busy_timeout, max_names=self._max_names)
+        self._opened = connection, RowMaker(connection, value_field=self._value_field)
+        return self._opened
+
+    def _is_at_path(self) -> bool:
+        """Say whether the open file is still the one that others find; what is stored in another is lost to them."""
+        return database.identity(self.path) == self._file
+
+    def _maintain(self, connection: sqlite3.Connection, stored: int) -> None:
+        """Roll up and delete, if it is time to; a failure waits for a later batch, as this one is stored."""
+        self._unchecked_rows += stored
+        is_due = time.monotonic() >= self._next_rollup
+        if not is_due and self._unchecked_rows < self._rollup_rows // _CHECKS:
+            return
+        self._unchecked_rows = 0
+        try:
+            if is_due or rollup.waiting_rows(connection) >= self._rollup_rows:
+                self._next_rollup = time.monotonic() + self._rollup_interval
+                now = time.time()
+                with database.transaction(connection):
+                    rollup.roll_up(connection, max_rows=_CATCH_UP * self._rollup_rows, now=now)
+                    rollup.prune(connection, retention=self._retention, now=now)
+        except sqlite3.Error as exc:
+            if database.is_damage(exc):
+                raise
+            self.rollup_failures += 1
+            self._log.tell("rollup", f"rolling up {self.path.name} failed and is tried again later: {exc}")
+
+    def _replace(self, exc: sqlite3.Error) -> None:
+        """Move the broken file aside, unless another process has done so."""
+        self._release()
+        moved = None if self._file is None else database.set_aside(self.path, self._file)
+        if moved is not None:
+            self.corrupted += 1
+            self._log.tell("corrupted", f"{self.path.name} is broken ({exc}); it is now {moved.name}")
+
+
+def _checked_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file that can be written or created.
+
+    Raises:
+        ConfigurationError: When there is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"path must be a str or a path, not {type(path).__name__}")
+    text = os.fspath(path)
+    if text in {"", ":memory:"} or "\0" in text:
+        raise ConfigurationError("path must name a file; MemoryBackend keeps metrics in memory")
+    checked = Path(text).absolute()
+    if not checked.parent.is_dir():
+        raise ConfigurationError(f"path: the folder {str(checked.parent)!r} does not exist")
+    if checked.is_symlink() or (checked.exists() and not checked.is_file()):
+        raise ConfigurationError(f"path: {str(checked)!r} must be a file, not a symbolic link or a folder")
+    if not os.access(checked if checked.exists() else checked.parent, os.W_OK):
+        raise ConfigurationError(f"path: {str(checked)!r} is not writable")
+    return checked
+
+
+def _check_number(option: str, value: Any, *, least: float, most: float = math.inf, whole: bool = False) -> None:
+    kinds: tuple[type, ...] = (int,) if whole else (int, float)
+    if type(value) not in kinds:
+        expected = "an int" if whole else "a number of seconds"
+        raise ConfigurationError(f"{option} must be {expected}, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ConfigurationError(f"{option} must be at least {least}" + (f" and at most {most}" if whole else ""))
+
+
+def _check_retention(*, retention: Any, minute: Any, hour: Any, day: Any) -> None:
+    options = {"retention": retention, "minute_retention": minute, "hour_retention": hour, "day_retention": day}
+    for option, seconds in options.items():
+        if seconds is not None:
+            _check_number(option, seconds, least=0)
+    minute, hour, day = (math.inf if seconds is None else seconds for seconds in (minute, hour, day))
+    if not minute <= hour <= day:
+        raise ConfigurationError("hour_retention must not be below minute_retention, nor day_retention below it")

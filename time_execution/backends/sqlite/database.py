@@ -1,0 +1,192 @@
+"""The file itself: created safely, opened, told apart from what is not ours, moved aside when it is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeAlias
+
+from time_execution.backends.sqlite.rollup import STEP_TABLE
+from time_execution.backends.sqlite.schema import APPLICATION_ID, STATEMENTS, VERSION
+from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable
+
+if sys.platform != "win32":
+    import fcntl
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_DAMAGE = ("malformed", "not a database", "file is encrypted")
+_DENIALS = ("readonly", "read-only", "unsupported file format", "access permission denied", "authorization denied")
+_LOCKED = "database is locked"
+_RETRY_PAUSE = 0.01
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode: which file it is, whatever its name."""
+
+
+def create(path: Path) -> Identity:
+    """Make an empty file, readable by its owner only, unless there is one; returns which file it is.
+
+    An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process.
+
+    Raises:
+        BackendDenied: When the path leads to a symbolic link, or to what is no file.
+        OSError: When the file cannot be created.
+    """
+    # Exclusively, which does not follow links either; another process may have come first.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise BackendDenied("the database's path is a symbolic link; name the file that it leads to")
+    if not stat.S_ISREG(found.st_mode):
+        raise BackendDenied("the database's path leads to something that is not a file")
+    return found.st_dev, found.st_ino
+
+
+def connect(path: Path, *, busy_timeout: float, max_names: int) -> sqlite3.Connection:
+    """Open a metrics database for writing, and set it up when the file is empty.
+
+    Blocks up to `busy_timeout` seconds while another process sets the same file up.
+
+    Raises:
+        BackendDenied: When it is another program's database, or one of a later version.
+        sqlite3.Error: When SQLite cannot open it.
+    """
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+    )
+    deadline = time.monotonic() + busy_timeout
+    try:
+        while not _set_up(connection, path, max_names=max_names, is_last_try=time.monotonic() >= deadline):
+            time.sleep(_RETRY_PAUSE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock; commit at the end, roll back when anything is raised."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors, such as a full disk, have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def identity(path: Path) -> Identity | None:
+    """Return which file is at a path now; None when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - on the way of every batch
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_damage(exc: sqlite3.Error) -> bool:
+    """Say whether an error means that the file is broken or no database at all."""
+    return any(text in str(exc) for text in _DAMAGE)
+
+
+def backend_error(exc: sqlite3.Error | OSError) -> BackendError:
+    """Return the error that tells delivery what to do; the message is SQLite's, which holds no data."""
+    if isinstance(exc, OSError):
+        denied = isinstance(exc, PermissionError | IsADirectoryError)
+        return (BackendDenied if denied else BackendUnavailable)(exc.strerror or type(exc).__name__)
+    denied = any(text in str(exc) for text in _DENIALS)
+    return (BackendDenied if denied else BackendUnavailable)(str(exc))
+
+
+def set_aside(path: Path, broken: Identity) -> Path | None:
+    """Rename a broken database with its companions; returns the new path.
+
+    Of several processes that find the same file broken, one moves it; the others, and one whose file was replaced
+    meanwhile, get None.
+
+    Raises:
+        OSError: When it cannot be renamed.
+    """
+    # Another file is not even opened: closing it again would drop the locks that SQLite holds on it in this process.
+    if identity(path) != broken:
+        return None
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if identity(path) != broken:
+            return None
+        target = _free_name(path)
+        # The companions first: a write-ahead log left behind would be played into the database that comes next.
+        for suffix in _COMPANIONS:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{path}{suffix}", f"{target}{suffix}")  # noqa: PTH104 - a suffix to the whole name
+        return path.rename(target)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(path: Path) -> Path:
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    return path.with_name(f"{path.name}.corrupt-{stamp}")
+
+
+def _set_up(connection: sqlite3.Connection, path: Path, *, max_names: int, is_last_try: bool) -> bool:
+    """Prepare a connection, and a new file; False when another process is in the way at the moment."""
+    try:
+        if _is_new(connection, path):
+            # Only possible before the first table, and outside of a transaction.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        with transaction(connection):
+            if _signature(connection) == (0, 0):
+                for statement in STATEMENTS:
+                    connection.execute(statement)
+                connection.execute("INSERT INTO state VALUES (0, ?)", (max_names,))
+        connection.execute(STEP_TABLE)
+    except sqlite3.OperationalError as exc:
+        # SQLite does not wait for the lock that a change of the journal mode takes.
+        if is_last_try or _LOCKED not in str(exc):
+            raise
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return False
+    return True
+
+
+def _signature(connection: sqlite3.Connection) -> tuple[int, int]:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Say whether a database is empty as yet.
+
+    Raises:
+        BackendDenied: When it is neither that nor one of ours.
+    """
+    connection.execute("BEGIN")
+    application, version = _signature(connection)
+    has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    connection.execute("COMMIT")
+    if application == APPLICATION_ID and version <= VERSION:
+        return False
+    if application == APPLICATION_ID:
+        raise BackendDenied(f"{path.name} has version {version}, and this release knows {VERSION} at most: upgrade it")
+    if has_tables or application or version:
+        raise BackendDenied(f"{path.name} is another program's database")
+    return True

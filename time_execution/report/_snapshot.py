@@ -1,0 +1,207 @@
+"""One consistent view of a metrics database, and which of its periods answer for a range of time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from time_execution.backends.sqlite.schema import APPLICATION_ID, CELLS, DAY, HOUR, MINUTE, SECOND, VERSION, WIDTHS
+from time_execution.exceptions import TimeExecutionError
+from time_execution.formats.histogram import NO_NUMBER
+from time_execution.formats.timestamp import to_nanoseconds
+from time_execution.report.statistics import Aggregate, Sums
+
+_BUSY_TIMEOUT = 5.0
+_MAX_POINTS = 1500
+_END = 1 << 33
+
+_SUMS = "sum(calls), sum(errors), total(total), min(low), max(high), min(first), max(last)"
+_OF_RANGE = "FROM {table} WHERE width = :width AND start >= :start AND start < :end"
+# Found by its key in each period in turn: the functions in between are not read.
+_OF_NAME = """FROM (
+        WITH RECURSIVE periods(period) AS (
+            SELECT :start UNION ALL SELECT period + :width FROM periods WHERE period + :width < :end
+        ) SELECT period FROM periods
+    ) CROSS JOIN {table} AS found ON found.width = :width AND found.start = period AND found.name_id = :name_id"""
+_WAITING = CELLS.format(rows="id > :watermark AND timestamp >= :since AND timestamp < :until {more}")
+
+
+class DatabaseError(TimeExecutionError):
+    """A metrics database cannot be read: it is broken, or locked for too long."""
+
+
+class DatabaseMissingError(DatabaseError, FileNotFoundError):
+    """There is no file."""
+
+
+class NotADatabaseError(DatabaseError):
+    """The file is something else, or was written by a later version."""
+
+
+class Segment(NamedTuple):
+    """Periods of one width, from `start` up to `end`, in seconds since the epoch."""
+
+    width: int
+    start: int
+    end: int
+
+
+class Level(NamedTuple):
+    """How far the periods of one width reach; see the table ``levels``."""
+
+    filled_until: int
+    kept_from: int
+
+
+class Snapshot:
+    """One consistent view of a database: what is written meanwhile is not seen."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.watermark, self.max_names = connection.execute("SELECT watermark, max_names FROM state").fetchone()
+        self.levels = {
+            width: Level(*level)
+            for width, *level in connection.execute("SELECT width, filled_until, kept_from FROM levels")
+        }
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str | os.PathLike[str]) -> Iterator[Snapshot]:
+        """Open a database for reading only."""
+        file = Path(path).absolute()
+        if not file.exists():
+            raise DatabaseMissingError(f"there is no metrics database at {os.fspath(path)!r}")
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+            ) as connection:
+                connection.execute("PRAGMA temp_store = MEMORY")
+                connection.execute("BEGIN")
+                _check_signature(connection, file)
+                yield cls(connection)
+        except sqlite3.Error as exc:
+            kind = NotADatabaseError if "not a database" in str(exc) else DatabaseError
+            raise kind(f"{os.fspath(path)!r} cannot be read: {exc}") from exc
+
+    def names(self) -> dict[int, str]:
+        """Return the name of each id."""
+        return dict(self.connection.execute("SELECT id, name FROM names"))
+
+    def name_id(self, name: str) -> int | None:
+        """Return the id of a name; None when no metric had it."""
+        row = self.connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def align(self, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+        """Return a range widened to periods that are there, in seconds."""
+        start = nanoseconds(since, 0) // SECOND
+        end = -(-nanoseconds(until, _END * SECOND) // SECOND)
+        for width, kept_from in ((MINUTE, None), (HOUR, MINUTE), (DAY, HOUR)):
+            if kept_from is None or start < self.levels[kept_from].kept_from:
+                start = start // width * width
+            if kept_from is None or end < self.levels[kept_from].kept_from:
+                end = -(-end // width) * width
+        return start, end
+
+    def extent(self, start: int, end: int) -> tuple[int, int]:
+        """Return a range cut to where there is anything, so that its periods can be walked through."""
+        found = [
+            self.connection.execute(
+                """SELECT min(first), max(last) + :minute FROM rollup WHERE width = :width AND start IN (
+                    (SELECT min(start) FROM rollup WHERE width = :width),
+                    (SELECT max(start) FROM rollup WHERE width = :width))""",
+                {"width": width, "minute": MINUTE},
+            ).fetchone()
+            for width in WIDTHS
+        ]
+        waiting = f"SELECT min(timestamp) / {SECOND}, max(timestamp) / {SECOND} + 1 FROM raw WHERE id > ?"  # noqa: S608 - a constant
+        found.append(self.connection.execute(waiting, (self.watermark,)).fetchone())
+        known = [bounds for bounds in found if bounds[0] is not None]
+        if not known:
+            return start, start
+        return max(start, min(low for low, _ in known)), min(end, max(high for _, high in known))
+
+    def suitable_width(self, start: int, end: int) -> int:
+        """Return the shortest period that is kept for all of a range and does not make too many points of it."""
+        for width in WIDTHS:
+            if start >= self.levels[width].kept_from and (end - start) / width <= _MAX_POINTS:
+                return width
+        return DAY
+
+    def segments(self, start: int, end: int, *, widest: int = DAY) -> Iterator[Segment]:
+        """Divide a range among the levels: the widest periods in its middle, finer ones at its ends."""
+        if start >= end:
+            return
+        if widest == MINUTE:
+            yield Segment(MINUTE, start, end)
+            return
+        finer = WIDTHS[WIDTHS.index(widest) - 1]
+        filled_until = self.levels[widest].filled_until
+        low = -(-start // widest) * widest
+        # The last period of a level holds what came before `filled_until`, and nothing else.
+        high = filled_until if end >= filled_until else end // widest * widest
+        if low >= high:
+            yield from self.segments(start, end, widest=finer)
+            return
+        yield from self.segments(start, low, widest=finer)
+        yield Segment(widest, low, high)
+        yield from self.segments(high, end, widest=finer)
+
+    def aggregates(self, start: int, end: int) -> dict[int, Aggregate]:
+        """Return the figures of each name's id."""
+        found: defaultdict[int, Aggregate] = defaultdict(Aggregate)
+        for segment in self.segments(start, end):
+            self._add(found, "name_id", _OF_RANGE, segment._asdict())
+        self._add_waiting(found, "name_id", start, end)
+        return dict(found)
+
+    def periods(self, name: str, start: int, end: int, width: int) -> dict[int, Aggregate]:
+        """Return the figures of one name in each period of a width, by the period's start."""
+        found: defaultdict[int, Aggregate] = defaultdict(Aggregate)
+        name_id = self.name_id(name)
+        if name_id is not None:
+            period = f"start / {width} * {width}"
+            for segment in self.segments(start, end, widest=width):
+                self._add(found, period, _OF_NAME, {**segment._asdict(), "name_id": name_id})
+            self._add_waiting(found, period, start, end, name_id=name_id)
+        return dict(found)
+
+    def _add(self, found: defaultdict[int, Aggregate], key: str, source: str, bounds: dict[str, int]) -> None:
+        """Add rollups up by an expression."""
+        query = f"SELECT {key}, {_SUMS} {source.format(table='rollup')} GROUP BY 1"
+        for group, *sums in self.connection.execute(query, bounds):
+            found[group].add_sums(Sums(*sums))
+        source = source.format(table="histogram")
+        query = f"SELECT {key}, bucket, sum(calls) {source} GROUP BY 1, 2 HAVING bucket <> {NO_NUMBER}"
+        for group, bucket, calls in self.connection.execute(query, bounds):
+            found[group].buckets[bucket] += calls
+
+    def _add_waiting(
+        self, found: defaultdict[int, Aggregate], key: str, start: int, end: int, *, name_id: int | None = None
+    ) -> None:
+        """Add what is not rolled up yet."""
+        bounds = {"watermark": self.watermark, "max_names": self.max_names, "name_id": name_id}
+        bounds |= {"since": start * SECOND, "until": end * SECOND}
+        cells = _WAITING.format(more="" if name_id is None else "AND name_id = :name_id")
+        self.connection.execute(f"CREATE TEMP TABLE waiting AS {cells}", bounds)
+        self._add(found, key, "FROM temp.waiting", {})
+
+
+def nanoseconds(moment: datetime | None, default: int) -> int:
+    """Return a moment in nanoseconds since the epoch."""
+    return default if moment is None else to_nanoseconds(moment)
+
+
+def _check_signature(connection: sqlite3.Connection, file: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise NotADatabaseError(f"{str(file)!r} is no metrics database")
+    if version > VERSION:
+        raise NotADatabaseError(f"{str(file)!r} was written by a later release; upgrade to read it")

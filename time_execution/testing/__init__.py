@@ -1,0 +1,39 @@
+"""For tests of instrumented code, and of backends that are not ours.
+
+`capture_metrics` (or the pytest fixture ``captured_metrics``) collects what code measures; `MemoryBackend` is a backend
+to look into; `FakeClock` and `ScriptedBackend` make time and failures happen on demand; a subclass of `BackendContract`
+runs the suite that every backend of this package passes. Only the last one needs pytest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from time_execution.backends.memory import MemoryBackend
+from time_execution.testing.capture import CapturedMetrics, capture_metrics
+from time_execution.testing.clock import FakeClock
+from time_execution.testing.scripted import Block, ScriptedBackend, StoreThenRaise
+
+if TYPE_CHECKING:
+    from time_execution.testing.contract import BackendContract
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import the contract, and pytest with it, where it is asked for."""
+        if name == "BackendContract":
+            from time_execution.testing.contract import BackendContract  # noqa: PLC0415
+
+            return BackendContract
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "BackendContract",
+    "Block",
+    "CapturedMetrics",
+    "FakeClock",
+    "MemoryBackend",
+    "ScriptedBackend",
+    "StoreThenRaise",
+    "capture_metrics",
+]
