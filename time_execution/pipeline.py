@@ -10,8 +10,7 @@ from _thread import get_ident
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from time_execution.backends.base import plain_writer, single_sender, step_aside
-from time_execution.backends.threaded import ThreadedBackend
+from time_execution.backends.base import QueuedBackend, plain_writer, single_sender, step_aside
 from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
 from time_execution.settings import Snapshot, current
@@ -57,9 +56,9 @@ class Sinks:
     __slots__ = ("_batching", "_plain", "_queued", "channels", "has_direct")
 
     def __init__(self, backends: tuple[Any, ...], *, raises: bool = False) -> None:
-        self._queued = tuple(backend for backend in backends if isinstance(backend, ThreadedBackend))
+        self._queued = tuple(backend for backend in backends if isinstance(backend, QueuedBackend))
         self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self._queued)
-        direct = [backend for backend in backends if not isinstance(backend, ThreadedBackend)]
+        direct = [backend for backend in backends if not isinstance(backend, QueuedBackend)]
         self.has_direct = bool(direct)
         self._plain: list[tuple[Step, str | None]] = []
         self._batching: list[Step] = []

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from time_execution.delivery.channel import Channel
+
 BatchSender = Callable[[Sequence[Metric]], Results]
 
 
@@ -133,6 +135,22 @@ class BaseMetricsBackend:
         """Return the class with the fields of `repr_fields`, so that no secret is shown by accident."""
         fields = ", ".join(f"{field}={getattr(self, field, None)!r}" for field in self.repr_fields)
         return f"{type(self).__name__}({fields})"
+
+
+class QueuedBackend(BaseMetricsBackend):
+    """A backend that only queues: a measured call may append to its channel, and never waits for it.
+
+    The pipeline tells backends apart by this class, so that importing the package need not import what stands behind it.
+
+    Attributes:
+        channel: The queue.
+    """
+
+    channel: Channel
+
+    def enqueue(self, metric: Mapping[str, Any]) -> None:
+        """Queue a copy of a metric, in a form that any store can keep, and return; a plain dict counts as a timing."""
+        raise TypeError(f"{type(self).__qualname__} must override enqueue()")
 
 
 def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from time_execution.backends.base import BaseMetricsBackend, batch_sender
+from time_execution.backends.base import QueuedBackend, batch_sender
 from time_execution.backends.registry import import_string
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
@@ -27,7 +27,7 @@ from time_execution.quietlog import QuietLog
 from time_execution.types import NAME, Metric
 
 
-class ThreadedBackend(BaseMetricsBackend):
+class ThreadedBackend(QueuedBackend):
     """Deliver to another backend from a worker thread: in batches, again after failures, with exact accounting.
 
     A write costs the caller microseconds whatever the backend does. Thread-safe. Fork-safe: a child starts with an

@@ -222,22 +222,26 @@ def _put_line(file: int, line: bytes) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Keep all others out, other threads of this process included; gives up after a second."""
     with _opened(path, os.O_RDWR | os.O_CREAT) as file:
-        if sys.platform == "win32":
+        if sys.platform != "win32":
+            _lock(file)
+        try:
             yield
-            return
+        finally:
+            if sys.platform != "win32":
+                # Closing would not do: a child forked meanwhile has the file open, too.
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+if sys.platform != "win32":
+
+    def _lock(file: int) -> None:
         for _ in range(_LOCK_TRIES):
             with suppress(BlockingIOError):
                 # Not lockf, whose locks all threads of a process share.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                return
             time.sleep(_LOCK_PAUSE)
-        else:
-            raise OSError(f"{path} is held by another process")
-        try:
-            yield
-        finally:
-            # Closing would not do: a child forked meanwhile has the file open, too.
-            fcntl.flock(file, fcntl.LOCK_UN)
+        raise OSError("the dead letters are held by another process")
 
 
 def _count_lines(path: Path) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +116,13 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def hostile_values() -> dict[str, Any]:
-    """Return new values by a short name; each may be handed to any backend."""
+    """Return values by a short name, for reading only; each may be handed to any backend."""
     return {
         "lock": threading.Lock(),
         "class": threading.Thread,
         "lambda": lambda: None,
         "iterator": iter([1]),
         "cycle": cyclic(),
-        "deep": nested(10_000),
         "object that raises": object.__new__(hostile_class()),
         "dict that raises": hostile_dict(),
         "str that raises": str.__new__(hostile_class(str), "text"),
@@ -154,11 +154,20 @@ def hostile_values() -> dict[str, Any]:
         "-0.0": -0.0,
         "10**400": 10**400,
         "2**64": 2**64,
-        "million digits": 1 << 4_000_000,
         "bool": True,
         "None": None,
         "negative": -1.5,
+        "int keys": {1: "a", "1": "b", None: "c", (1, 2): "d"},
+        **_huge_values(),
+    }
+
+
+@cache
+def _huge_values() -> dict[str, Any]:
+    """Return those that take long to make; made once, for nobody changes them."""
+    return {
+        "deep": nested(10_000),
+        "million digits": 1 << 4_000_000,
         "10 MB text": "x" * 10_485_760,
         "1 M items": list(range(1_000_000)),
-        "int keys": {1: "a", "1": "b", None: "c", (1, 2): "d"},
     }
