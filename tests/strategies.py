@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any, get_args
 
 from hypothesis import strategies as st
@@ -46,3 +46,28 @@ def metrics(draw: st.DrawFn) -> Metric:
     core = {"name": draw(texts), "value": draw(st.floats() | st.integers()), "timestamp": draw(st.integers(0, 2**62))}
     unit = draw(st.none() | texts)
     return Metric({**core, **draw(fields)}, kind=draw(kinds), unit=unit, id=draw(st.none() | texts))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value holds nothing but what a snapshot may."""
+    kind = type(value)
+    if kind is list:
+        return all(map(is_plain, value))
+    if kind is dict:
+        return all(type(key) is str for key in value) and all(map(is_plain, value.values()))
+    if kind is datetime:
+        return value.tzinfo is timezone.utc
+    return value is None or kind in (str, int, float, bool)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two plain values are equal to the bit, NaN and the sign of zero included."""
+    if type(left) is not type(right):
+        return False
+    if type(left) is float:
+        return left.hex() == right.hex()
+    if type(left) is list:
+        return len(left) == len(right) and all(map(same, left, right))
+    if type(left) is dict:
+        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    return left == right

@@ -339,3 +339,13 @@ def _everything_shown(exc: BaseException) -> str:
     shown = [str(exc), repr(exc), repr(pickle.dumps(str(exc))), "".join(traceback.format_exception_only(exc))]
     shown += [_everything_shown(behind) for behind in (exc.__cause__, exc.__context__) if behind is not None]
     return "\n".join(shown)
+
+
+def test_an_asynchronous_generator_is_no_hook():
+    """What could return nothing to merge is refused when it is configured, not counted at each call."""
+
+    async def hook(**_):
+        yield {}
+
+    with pytest.raises(ConfigurationError, match=r"hooks\[0\].*asynchronous generator"):
+        config.resolve_hook(hook, index=0)

@@ -154,6 +154,22 @@ def test_the_disk_is_never_the_callers_trouble(path):
     assert letters.append(metric(2), "rejected")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are POSIX's")
+def test_a_lock_that_is_never_released_is_not_waited_for(path, monkeypatch):
+    """A process that was stopped while writing costs letters, counted, not the worker."""
+    import fcntl
+
+    letters = DeadLetters(path)
+    letters.append(metric(1), "rejected")
+    monkeypatch.setattr("time_execution.delivery.deadletter._LOCK_PAUSE", 0)
+    with path.with_name("letters.jsonl.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not letters.append(metric(2), "rejected")
+    assert "held by another" in str(letters.last_error)
+    assert letters.append(metric(3), "rejected")
+    assert [letter.metric["value"] for letter in read(path)] == [1, 3]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits need POSIX")
 def test_a_full_disk_is_counted_and_leaves_no_joined_lines(path):
     """A letter that found half its room is counted, and the next one begins on a line of its own."""

@@ -1,11 +1,12 @@
 """Documents are programs: what README.rst and docs/ show is run, and what they list is compared with the code.
 
-Each document gets an empty folder, in which its blocks run from top to bottom, each in a process of its own, so a
-reader may copy any of them. ``python`` blocks run as scripts. In ``console`` blocks, lines after ``$`` are commands and
-the others what they print, its numbers aside. A comment right before a block says what else there is to it:
+Each document gets a folder with nothing but a ``script.py`` to measure, in which its blocks run from top to bottom,
+each in a process of its own, so a reader may copy any of them. ``python`` blocks run as scripts. In ``console`` blocks,
+lines after ``$`` are commands and the others what they print, its numbers aside; of a synopsis (``report [--json]``),
+the options are compared with the command's help. A comment right before a block says what else there is to it:
 
 - ``.. file: NAME``: the block is written to this file, for a later block to use;
-- ``.. output``: what the block before it prints, ``...`` standing for anything; ``.. output, numbers aside`` of a shape;
+- ``.. output``: what the block before prints, ``...`` standing for anything; ``.. output, numbers aside``: its shape;
 - ``.. tests``: the block is a test module, run by pytest;
 - ``.. not run: REASON``: the block is only shown.
 """
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,16 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TIMEOUT = 60
 _NUMBER = re.compile(r"[+-]?\d(?:[\d.,:T-]*\d)?(?:Z\b)?(?:\s*(?:ns|µs|us|ms|s|min|h|d|B|kB|KiB|MiB)\b)?")
 _SHELLS = {"console", "bash", "sh"}
+_PLACEHOLDER = re.compile(r"\[|\s[A-Z]{4,}\b(?!=)")
+_OPTION = re.compile(r"(?<!\S)\[*(--?[a-z][a-z-]*)")
+_SCRIPT = """\
+def work(n):
+    return sum(range(n))
+
+
+for n in range(10):
+    work(n)
+"""
 _DIRECTIVES = ("file: ", "output", "tests", "not run: ")
 
 
@@ -63,7 +75,7 @@ def parsed(path):
     return docutils_core.publish_doctree(
         path.read_text(encoding="utf-8"),
         source_path=str(path),
-        settings_overrides={"report_level": 2, "halt_level": 2, "syntax_highlight": "none", "file_insertion_enabled": False},
+        settings_overrides={"report_level": 2, "halt_level": 2, "syntax_highlight": "none"},
     )
 
 
@@ -116,6 +128,9 @@ def run_block(block, folder, number):
     """Run a block and return what it printed."""
     if block.language in _SHELLS:
         for command, expected in session(block):
+            if _PLACEHOLDER.search(command):
+                assert_synopsis(f"{command} {expected}", folder, block.where)
+                continue
             printed = execute(command, folder, block.where, shell=True)
             if expected:
                 assert_printed(block.where, expected, printed, numbers_aside=True)
@@ -131,7 +146,7 @@ def run_block(block, folder, number):
 
 def session(block):
     """Return the commands of a console block, each with the lines that it is shown to print."""
-    found = []
+    found: list[tuple[str, list[str]]] = []
     for line in block.text.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
@@ -139,6 +154,14 @@ def session(block):
             assert found, f"{block.where}: a console block begins with '$ '"
             found[-1][1].append(line)
     return [(command, "\n".join(lines).strip()) for command, lines in found]
+
+
+def assert_synopsis(command, folder, where):
+    """Compare the options of a command that is shown in general with those that its help names."""
+    words = list(takewhile(re.compile(r"[a-z-]*[a-z]").fullmatch, command.split()))
+    known = execute(f"{' '.join(words)} --help", folder, where, shell=True)
+    for option in _OPTION.findall(command):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"{where}: {' '.join(words)} knows no {option}"
 
 
 def assert_printed(where, expected, printed, *, numbers_aside=False):
@@ -179,6 +202,7 @@ def test_links_within_the_project_lead_somewhere(path):
 @pytest.mark.parametrize("path", RUN, ids=_names(RUN))
 def test_blocks_do_what_the_document_says(path, tmp_path):
     """Every block runs, in order, and prints what is shown."""
+    (tmp_path / "script.py").write_text(_SCRIPT, encoding="utf-8")
     printed = ""
     for number, block in enumerate(blocks_of(path)):
         if block.directive.startswith("file: "):
@@ -226,8 +250,9 @@ def text_of(name):
 
 def section(name, title):
     """Return the text of a document's section, up to the next heading of its rank."""
-    found = re.search(rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n---+$|\Z)", text_of(name), re.MULTILINE | re.DOTALL)
-    return found[1]
+    pattern = rf"^{title}\n-+\n(.*?)(?=^\S[^\n]*\n---+$|\Z)"
+    (found,) = re.findall(pattern, text_of(name), re.MULTILINE | re.DOTALL)
+    return found
 
 
 def test_readme_has_a_row_for_each_backend():
@@ -238,8 +263,8 @@ def test_readme_has_a_row_for_each_backend():
         assert f"``{entry.path.rpartition('.')[2]}``" in readme
     shown = set(re.findall(r"``(\w+)://", readme))
     assert shown <= TABLE.keys()
-    classes = {entry.path.rpartition(".")[2] for entry in TABLE.values()} | {"ThreadedBackend", "BaseMetricsBackend", "MyBackend"}
-    assert set(re.findall(r"\b\w+Backend\b", readme)) <= classes
+    classes = {entry.path.rpartition(".")[2] for entry in TABLE.values()}
+    assert set(re.findall(r"\b\w+Backend\b", readme)) <= classes | {"ThreadedBackend", "BaseMetricsBackend"}
 
 
 @pytest.mark.parametrize("scheme", TABLE)
@@ -294,9 +319,10 @@ def test_custom_backends_document_names_each_exception_and_method():
     from time_execution import exceptions
 
     text = text_of("docs/custom_backends.rst")
-    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, exceptions.BackendError)]
-    methods = [name for name, member in vars(BaseMetricsBackend).items() if inspect.isroutine(member) and not name.startswith("_")]
-    for name in [*(kind.__name__ for kind in kinds), *methods, "options_from_url"]:
+    classes = [kind for kind in vars(exceptions).values() if isinstance(kind, type)]
+    names = [kind.__name__ for kind in classes if issubclass(kind, exceptions.BackendError)]
+    names += [name for name in vars(BaseMetricsBackend) if not name.startswith("_")]
+    for name in names:
         assert f"``{name}" in text, name
 
 
@@ -363,7 +389,7 @@ def test_promise_the_standard_library_is_enough(tmp_path):
 
 def test_promise_versions_and_types():
     """The README names the oldest Python that the metadata names, and the package is marked as typed."""
-    oldest = re.search(r"python_requires = >=(.+)", text_of("setup.cfg"))[1]
+    (oldest,) = re.findall(r"python_requires = >=(.+)", text_of("setup.cfg"))
     assert f"Python {oldest}" in text_of("README.rst").partition("\nInstall\n")[0]
     assert (ROOT / "time_execution/py.typed").exists()
 

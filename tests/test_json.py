@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.test_snapshot import same
+from tests.strategies import same
 from time_execution.formats import json as subject
 from time_execution.formats.json import decode, document, encode, pack, unpack
 from time_execution.formats.snapshot import MAX_BYTES, snapshot_fields

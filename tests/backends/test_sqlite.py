@@ -58,6 +58,11 @@ def stored(path):
     return query(path, f"SELECT {COLUMNS} FROM metrics")
 
 
+def move(path):
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(f"metrics.db{suffix}").rename(path.with_name(f"moved.db{suffix}"))
+
+
 def roll_up(path, *, max_rows=1 << 40, now=None):
     """Do what the backend does when enough has been written, at a moment of the test's choice."""
     with SQLiteBackend(path) as opener:
@@ -173,8 +178,9 @@ class TestOddInput:
     )
     def test_what_is_no_plain_number_is_kept_in_fields(self, backend, path, value, column, kept):
         """A value that its column cannot hold as it is stays in fields; the column has the nearest number, or NULL."""
+        backend.write_many([core()])
         backend.write_many([core(value=value)])
-        ((_, found, _, _, fields),) = stored(path)
+        _, (_, found, _, _, fields) = stored(path)
         assert (found, fields) == (column, kept)
 
     @pytest.mark.parametrize("kind", sorted(hostile_values()))
@@ -182,8 +188,9 @@ class TestOddInput:
         """Whatever stands in a field, as the value, name, host or timestamp: every metric of the batch is stored."""
         hostile = hostile_values()[kind]
         odd = [core(field=hostile), *(core(**{field: hostile}) for field in ("name", "value", "hostname", "timestamp"))]
+        backend.write_many([core()])
         backend.write_many([core("before"), *odd, core("after")])
-        rows = stored(path)
+        rows = stored(path)[1:]
         assert len(rows) == 7
         assert (rows[0][0], rows[-1][0]) == ("before", "after")
         for *_, fields in rows:
@@ -210,10 +217,11 @@ class TestOddInput:
     @pytest.mark.parametrize("timestamp", [-1, 1.7e9, "now", True, 2**63 - 1, None, 10**30])
     def test_an_impossible_timestamp_becomes_the_present(self, backend, path, timestamp):
         """A timestamp that no row can have is kept in fields, and the row is stamped anew."""
+        backend.write_many([core()])
         before = time.time_ns()
         backend.write_many([core(timestamp=timestamp)])
-        assert stored(path)[0][3] >= before
-        assert "timestamp" in json.loads(stored(path)[0][4])
+        assert stored(path)[1][3] >= before
+        assert "timestamp" in json.loads(stored(path)[1][4])
 
     @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=ascii)
     def test_field_names_of_any_kind_come_back(self, backend, path, key):
@@ -282,9 +290,25 @@ class TestOpening:
     def test_a_removed_file_is_begun_anew(self, backend, path):
         """After the file was deleted or moved away, the next batch is in a new one."""
         backend.write_many([core("old")])
-        path.rename(path.with_name("moved.db"))
-        for suffix in ("-wal", "-shm"):
-            path.with_name(f"metrics.db{suffix}").rename(path.with_name(f"moved.db{suffix}"))
+        move(path)
+        backend.write_many([core("new")])
+        assert [row[0] for row in stored(path)] == ["new"]
+
+    def test_a_file_that_goes_away_during_a_batch_is_begun_anew(self, backend, path, monkeypatch):
+        """A batch that was committed to a file no longer at its path is stored once more, where readers look."""
+
+        def remove_and_insert(connection, rows):
+            if path.stat().st_ino == inode:
+                move(path)
+            original(connection, rows)
+
+        from time_execution.backends.sqlite import backend as module
+        from time_execution.backends.sqlite import rows as rows_module
+
+        backend.write_many([core("old")])
+        inode = path.stat().st_ino
+        original = rows_module.insert
+        monkeypatch.setattr(module, "insert", remove_and_insert)
         backend.write_many([core("new")])
         assert [row[0] for row in stored(path)] == ["new"]
 

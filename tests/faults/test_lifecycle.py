@@ -536,7 +536,8 @@ def test_a_fork_that_runs_no_hooks_is_noticed(tmp_path):
     counts = Counter(line.name for line in stored)
     assert counts["parent"] == 10
     assert counts["child"] == 20
-    assert counts["measured"] == 11
+    # What the child's measured calls append before anything looks at the process is lost with what it inherited.
+    assert counts["measured"] in {10, 11}
 
 
 @posix
@@ -760,62 +761,86 @@ def test_writes_after_close_are_counted_and_harmless():
 
 
 LATE = """
-import atexit
+import atexit, builtins, functools, logging, sys, threading
+
 class Late:
+    """Measures, and writes a metric, when it is finalized."""
     def __init__(self, label):
         self.label = label
     def __del__(self):
-        measured()
-        write_metric(self.label, value=1)
+        self.measured()
+        self.hooked()
+        self.write_metric(self.label, value=1)
+
+def keep(late=Late("default")):
+    pass
+
+class Holder:
+    late = Late("class")
+
+late = Late("module")
+cycle = [Late("cycle")]
+cycle.append(cycle)
+for module in (sys, builtins, functools, logging, threading):  # these outlive all others
+    module.late = Late(module.__name__)
+
+from time_execution import time_execution, write_metric
+
 @time_execution(name="measured")
 def measured():
     pass
+
+@time_execution(name="hooked", extra_hooks=[lambda **_: {"hook": 1}])
+def hooked():
+    pass
+
+Late.measured, Late.hooked, Late.write_metric = staticmethod(measured), staticmethod(hooked), staticmethod(write_metric)
 """
 
 
-@pytest.mark.parametrize("setting", ["empty", "used", "direct", "hooks"])
+@pytest.mark.parametrize("setting", ["unused", "used", "direct", "late", "busy"])
 def test_metrics_written_while_the_interpreter_ends_do_no_harm(tmp_path, setting):
     """`atexit` functions, finalizers and threads may measure to the last: no exception, no word on stderr (P8)."""
+    (tmp_path / "late.py").write_text(LATE)
     outcome, stored = run(
         tmp_path,
-        LATE
-        + f"""
-backend = FileSink(sink) if {setting == "direct"} else ThreadedBackend(FileSink(sink), bulk_timeout=60.0)
-"""
-        + f"""
-settings.configure(backends=[backend], hooks=[lambda **_: dict(hook=1)] if {setting == "hooks"} else [])
-atexit.register(measured)
-early = Late("module")
-cycle = [Late("cycle")]
-cycle.append(cycle)
-sys.late = Late("sys")
-import logging
-logging.late = Late("logging")
-import time_execution.delivery.channel as channel
-channel.late = Late("channel")
-def go_on():
-    while True:
-        measured()
-threading.Thread(target=go_on, daemon=True).start()
-for value in range(100 if {setting != "empty"} else 0):
-    write_metric("a", value=value)
-    """,
+        f"""
+        sys.path.insert(0, {str(tmp_path)!r})
+        import late, atexit
+        setting = {setting!r}
+        sink = FileSink(sink)
+        settings.configure(backends=[sink if setting == "direct" else ThreadedBackend(sink, bulk_timeout=60.0)])
+        if setting != "unused":
+            for value in range(100):
+                write_metric("a", value=value)
+        mine = late.Late("main")
+        if setting == "late":
+            atexit.register(late.measured)
+            atexit.register(late.hooked)
+        if setting == "busy":
+            def go_on():
+                while True:
+                    late.measured()
+            for _ in range(3):
+                threading.Thread(target=go_on, daemon=True).start()
+        """,
     )
     assert (outcome.code, outcome.err) == (0, ""), outcome
-    if setting != "empty":
+    if setting != "unused":
         assert values(line for line in stored if line.name == "a") == list(range(100))
 
 
-def test_a_process_whose_first_metric_is_its_last_word_ends_at_once(tmp_path):
+@pytest.mark.parametrize("flush", ["backend.flush()", "pass"], ids=["flush", "no flush"])
+def test_a_process_whose_first_metric_is_its_last_word_ends_at_once(tmp_path, flush):
     """A metric first written in an `atexit` function is delivered or counted, and the process does not wait for it (P8)."""
     child = Child(
         tmp_path,
-        """
+        f"""
         import atexit
         backend = ThreadedBackend(FileSink(sink), bulk_timeout=60.0, shutdown_timeout=5.0)
         def last_word():
             backend.write("a", value=1)
-            backend.flush()
+            {flush}
         atexit.register(last_word)
         ack("end")
         """,

@@ -777,6 +777,72 @@ def test_rows_lost_while_handed_out_are_counted_once(tmp_path, monkeypatch):
         store.close()
 
 
+def test_a_disk_full_amid_the_rescue_keeps_the_old_file(tmp_path, monkeypatch):
+    """When a broken file cannot be copied for want of space, it stays until there is some, and nothing is lost."""
+    clock = FakeClock()
+    store = Spool(tmp_path, clock=clock).open("backend")
+    store.append([metric(n) for n in range(10)])
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def broken(*_):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._file, "_rescue", full)
+        patched.setattr("time_execution.delivery._spool_rows.RowFile.insert", broken)
+        assert store.append([metric(10)]) == 0
+    assert (store.degraded, store.corrupt_files, len(list(tmp_path.glob("*.db")))) == (True, 0, 1)
+    clock.now += 31
+    assert store.append([metric(10)]) == 1
+    assert drain(store) == list(range(11))
+    store.close()
+
+
+def test_an_orphan_that_breaks_on_the_way_is_salvaged(whole, tmp_path, monkeypatch):
+    """Damage that shows only while rows are moved costs what it hits; the rest arrives, once."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    from time_execution.delivery._spool_rows import RowFile
+
+    page = RowFile.page
+
+    def break_later(self, after, limit):
+        if after >= 20:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return page(self, after, limit)
+
+    store = open_store(target)
+    with monkeypatch.context() as patched:
+        patched.setattr(RowFile, "page", break_later)
+        while store.adopt(limit=10):
+            pass
+    assert drain(store) == list(range(ROWS))
+    assert (store.corrupt_files, len(list(target.glob("*.corrupt")))) == (1, 1)
+    store.close()
+
+
+def test_claimed_files_are_let_go(whole, tmp_path):
+    """Files that were locked for adoption are free again after close, and untouched by a fork."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    store = open_store(target)
+    assert store.adopt(limit=10) == 10
+
+    def child(send):
+        send(len(store), store.adopt(), store.append([metric(1)]))
+        store.close()
+
+    assert run_child(child) == [0, 0, 1]
+    assert store.adopt(limit=10) == 10
+    store.close()
+    heir = open_store(target)
+    assert heir.adopt() == ROWS
+    assert sorted(drain(heir)) == sorted([*range(ROWS)])
+    heir.close()
+
+
 def test_a_dropped_table_is_damage_too(tmp_path):
     """A file whose table somebody dropped is replaced like any broken one."""
     store = open_store(tmp_path)

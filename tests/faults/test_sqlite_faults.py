@@ -218,6 +218,27 @@ def test_damage_while_open_is_noticed_at_the_latest_when_rolling_up(path):
     assert aside(path)
 
 
+def test_the_log_of_a_broken_file_is_not_played_into_the_fresh_one(path):
+    """A write-ahead log that others still have open goes aside with its database."""
+    fill(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM raw").fetchone()
+    with SQLiteBackend(path, rollup_rows=1) as backend:
+        backend.write_many([core("before")])
+        backend.close()
+        overwrite(path, 4096, b"\xff" * (path.stat().st_size - 4096))
+        log = path.with_name("metrics.db-wal").read_bytes()
+        backend.write_many([core("after")])
+        backend.write_many([core("later")])
+        assert backend.corrupted == 1
+    other.close()
+    assert query(path, "SELECT name FROM metrics") == [("after",), ("later",)]
+    assert_consistent(path)
+    assert len(log) > 4096
+    assert any(file.name.endswith("-wal") for file in aside(path))
+
+
 @pytest.mark.parametrize("size", [*range(0, 101, 5), 511, 512, 4095, 4096, 5000])
 def test_a_file_cut_anywhere_does_not_stop_the_backend(path, size):
     """Whatever is left of a file, metrics are stored; what was not empty is kept beside."""
@@ -243,6 +264,17 @@ def test_several_that_find_the_same_file_broken_move_it_once(path):
             backend.close()
         assert sum(backend.corrupted for backend in backends) == len(aside(path)) == 1
         assert query(path, "SELECT count(*) FROM metrics") == [(16,)]
+
+
+def test_a_file_that_took_the_broken_ones_place_is_not_moved(path):
+    """One that comes too late, and finds a fresh file where the broken one was, leaves it there."""
+    fill(path, rows=1)
+    broken = database.identity(path)
+    assert broken
+    path.rename(path.with_name("metrics.db.corrupt-by-another"))
+    fill(path, rows=2)
+    assert database.set_aside(path, broken) is None
+    assert query(path, "SELECT count(*) FROM metrics") == [(2,)]
 
 
 def test_another_programs_database_is_left_alone(path):
@@ -310,9 +342,10 @@ def test_parent_and_children_write_through_one_backend(path):
         if child == 0:
             status = 1
             try:
+                inherited = backend._opened
                 backend.write_many([core("child")])
+                status = int(backend._opened is inherited)
                 backend.close()
-                status = 0
             finally:
                 os._exit(status)
         if number % 2:

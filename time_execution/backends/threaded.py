@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -46,7 +47,8 @@ class ThreadedBackend(QueuedBackend):
         overflow: What gives way when the queue is full: ``drop_oldest``, ``drop_newest``, ``block`` (the caller waits
             up to `block_timeout`) or ``spool`` (the oldest batch moves to the disk).
         block_timeout: The longest that ``block`` holds up a caller, in seconds.
-        spool: A folder, or a `Spool`: what cannot be delivered before the process ends is kept there and sent later.
+        spool: A folder, or a `Spool`: what cannot be delivered before the process ends is kept there and sent later, by
+            the next process whose backend has the same class and ``repr``.
         dead_letters: A file for the metrics that the backend refuses for good; by default beside the spool, and
             without a spool they are only counted.
         retry: Pauses after failures, and when to give up: by default after 5 minutes, with a spool after an hour.
@@ -116,7 +118,7 @@ class ThreadedBackend(QueuedBackend):
         )
         label = type(self.backend).__name__
         if spool is not None:
-            self.channel.use_spool(spool.open(label), durable=spool.durable)
+            self.channel.use_spool(spool.open(_spool_name(self.backend)), durable=spool.durable)
             dead_letters = dead_letters or Path(spool.path) / "dead-letters.jsonl"
         if isinstance(dead_letters, (str, Path)):
             dead_letters = DeadLetters(dead_letters)
@@ -279,6 +281,12 @@ def _build(backend: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         msg = "ThreadedBackend: backend_args and backend_kwargs need a class or an import path, not an instance"
         raise ConfigurationError(msg)
     return backend
+
+
+def _spool_name(backend: Any) -> str:
+    """Return a name that a later process gives the same store, and no process another store of the same kind."""
+    label, shown = type(backend).__name__, repr(backend)
+    return label if " at 0x" in shown else f"{label}-{zlib.crc32(shown.encode()):08x}"
 
 
 def _check_counts(**counts: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -80,6 +81,8 @@ def resolve_hook(spec: Any, *, index: int) -> Callable[..., Any]:
         hook = _call(hook, {}, place, doing=f"making {hook.__qualname__} failed")
     if not callable(hook):
         raise place.error(f"expected a callable or the import path of one, got {kind_of(hook)}")
+    if inspect.isasyncgenfunction(hook) or inspect.isasyncgenfunction(getattr(hook, "__call__", None)):  # noqa: B004
+        raise place.error("expected a function, a generator or an async def function, got an asynchronous generator")
     return cast("Callable[..., Any]", hook)
 
 

@@ -77,13 +77,13 @@ def come_last() -> None:
     """
     atexit.unregister(close_all)
     atexit.register(close_all)
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    util = sys.modules.get("multiprocessing.util")
-    if multiprocessing is None or util is None or multiprocessing.parent_process() is None:
-        return
-    if getattr(util, "_time_execution_pid", None) != os.getpid():
-        util._time_execution_pid = os.getpid()  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of our own
-        util.Finalize(None, close_all, exitpriority=0)
+    for family in ("multiprocessing", "billiard"):  # the latter is Celery's
+        process, util = sys.modules.get(f"{family}.process"), sys.modules.get(f"{family}.util")
+        if process is None or util is None or process.current_process()._parent_pid is None:  # noqa: SLF001
+            continue
+        if getattr(util, "_time_execution_pid", None) != os.getpid():
+            util._time_execution_pid = os.getpid()  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of our own
+            util.Finalize(None, close_all, exitpriority=0)
 
 
 def close_all() -> None:

@@ -346,7 +346,8 @@ class Worker:
         if max_age is None or not entries:
             return entries
         oldest = self._channel.clock() - max_age
-        young = [entry for entry in entries if entry.born >= oldest]
+        # What lies in the spool is judged by the spool's own max_age.
+        young = [entry for entry in entries if entry.key is not None or entry.born >= oldest]
         self._channel.ledger.drop("expired", len(entries) - len(young))
         return young
 

@@ -87,7 +87,7 @@ def quantiles(counts: Mapping[int, int], *fractions: float) -> list[float]:
     Example:
         >>> counts = {bucket_of(number): 10 for number in range(1, 11)}
         >>> [round(number, 1) for number in quantiles(counts, 0.5, 0.95)]
-        [5.0, 10.2]
+        [5.1, 10.0]
     """
     total = sum(counts.values())
     if total <= 0:

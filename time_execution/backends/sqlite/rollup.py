@@ -15,7 +15,7 @@ from time_execution.formats.histogram import NO_NUMBER
 
 # A wider level is filled once the finer one is so many seconds ahead: rare enough to cost next to nothing, often enough
 # that readers find little in the finer one.
-_FILL_AFTER = {HOUR: 600, DAY: 6 * HOUR}
+_FILL_AFTER = {HOUR: 10 * MINUTE, DAY: HOUR}
 # No write waits for more ranges of ids than this being deleted.
 _PRUNED_CHUNKS = 2
 
