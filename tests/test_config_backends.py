@@ -348,4 +348,4 @@ def test_an_asynchronous_generator_is_no_hook():
         yield {}
 
     with pytest.raises(ConfigurationError, match=r"hooks\[0\].*asynchronous generator"):
-        config.resolve_hook(hook, index=0)
+        resolve_hook(hook, index=0)
