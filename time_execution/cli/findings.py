@@ -1,0 +1,187 @@
+"""What a page tells of single functions, gathered from the store: histograms, calls over time, slowest calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from time_execution.formats.histogram import ZERO, bounds
+from time_execution.formats.timestamp import to_datetime, to_nanoseconds
+from time_execution.report import series, slowest, tail
+from time_execution.report._snapshot import Snapshot  # until histograms have a reader of their own
+
+if TYPE_CHECKING:
+    from time_execution.report import Call, FunctionStats
+
+_SLOTS = 60
+_PAGE = 20_000
+_FEW_CALLS = 100_000
+_MAX_COLUMNS = 40
+_LEAST_COLUMNS = 25
+_SLOWEST = 5
+_SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Calls counted in slots of time.
+
+    Attributes:
+        start: When the first slot begins (UTC).
+        width: How long each is.
+        calls: Name -> slot -> calls.
+        errors: Name -> slot -> calls that failed.
+        is_whole: Whether all functions are in it, not only those shown.
+    """
+
+    start: datetime
+    width: timedelta
+    calls: dict[str, Counter[int]] = field(default_factory=dict)
+    errors: dict[str, Counter[int]] = field(default_factory=dict)
+    is_whole: bool = False
+
+    @property
+    def end(self) -> datetime:
+        """When the last slot with a call ends."""
+        return self.start + self.width * self.slots
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, up to the last with a call."""
+        return 1 + max((slot for counts in self.calls.values() for slot in counts), default=0)
+
+    def add(self, name: str, slot: int, calls: int, errors: int) -> None:
+        """Count calls."""
+        self.calls.setdefault(name, Counter())[slot] += calls
+        self.errors.setdefault(name, Counter())[slot] += errors
+
+    def counts(self, name: str | None = None) -> list[int]:
+        """Return the calls in each slot, of one function or of all."""
+        return self._listed(self.calls, name)
+
+    def failures(self, name: str | None = None) -> list[int]:
+        """Return the calls that failed in each slot."""
+        return self._listed(self.errors, name)
+
+    def _listed(self, counts: Mapping[str, Counter[int]], name: str | None) -> list[int]:
+        total = counts.get(name, Counter()) if name is not None else sum(counts.values(), Counter())
+        return [total[slot] for slot in range(self.slots)]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a histogram: calls whose duration lies above `low`, up to `high`, in milliseconds."""
+
+    low: float
+    high: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is told of one function."""
+
+    stats: FunctionStats
+    histogram: Sequence[Column]
+    slowest: Sequence[Call]
+
+
+def details(
+    path: str, shown: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
+) -> list[Detail]:
+    """Return what is told of each function, in their order."""
+    counts = _histograms(path, since=since, until=until)
+    return [
+        Detail(
+            row,
+            histogram_columns(counts.get(row.name, {})),
+            slowest(path, row.name, limit=_SLOWEST, since=since, until=until),
+        )
+        for row in shown
+    ]
+
+
+def histogram_columns(counts: Mapping[int, int]) -> list[Column]:
+    """Return the counts of buckets as columns of equal width on a logarithmic scale, gaps included."""
+    if not counts:
+        return []
+    first, last = min(counts), max(counts)
+    # A single bucket across the whole width would look like much more than it is.
+    margin = max(0, _LEAST_COLUMNS - (last - first + 1)) // 2
+    if margin and first - margin > ZERO:
+        first, last = first - margin, last + margin
+    step = -(-(last - first + 1) // _MAX_COLUMNS)
+    found = []
+    for low in range(first, last + 1, step):
+        high = min(low + step - 1, last)
+        calls = sum(counts.get(bucket, 0) for bucket in range(low, high + 1))
+        found.append(Column(bounds(low)[0], bounds(high)[1], calls))
+    return [column for column in found if column.calls] if first <= ZERO else found
+
+
+def _histograms(path: str, *, since: datetime | None, until: datetime | None) -> dict[str, Mapping[int, int]]:
+    with Snapshot.open(path) as snapshot:
+        found = snapshot.aggregates(*snapshot.align(since, until))
+        names = snapshot.names()
+    return {names[key]: aggregate.buckets for key, aggregate in found.items()}
+
+
+def timeline(
+    path: str,
+    stats: Sequence[FunctionStats],
+    shown: Sequence[FunctionStats],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+) -> Timeline | None:
+    """Return calls over time: of all functions from single calls where these are few, else of those shown."""
+    if sum(row.calls for row in stats) <= _FEW_CALLS:
+        exact = _from_calls(path, {row.name for row in stats}, since=since, until=until)
+        if exact is not None:
+            return exact
+    return _from_series(path, shown, since=since, until=until)
+
+
+def _from_calls(path: str, names: set[str], *, since: datetime | None, until: datetime | None) -> Timeline | None:
+    low = 0 if since is None else to_nanoseconds(since)
+    high = None if until is None else to_nanoseconds(until)
+    found = [
+        (call.timestamp, call.name, call.is_error)
+        for call in _all_calls(path)
+        if call.name in names and call.timestamp >= low and (high is None or call.timestamp < high)
+    ]
+    if not found:
+        return None
+    first, last = min(found)[0], max(found)[0]
+    width = max(1, -(-(last - first + 1) // _SLOTS))
+    result = Timeline(to_datetime(first), timedelta(microseconds=max(1.0, width / 1000)), is_whole=True)
+    for moment, name, is_error in found:
+        result.add(name, (moment - first) // width, 1, int(is_error))
+    return result
+
+
+def _all_calls(path: str) -> Iterator[Call]:
+    after = 0
+    while page := tail(path, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].id
+
+
+def _from_series(
+    path: str, shown: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
+) -> Timeline | None:
+    points = {row.name: series(path, row.name, since=since, until=until) for row in shown}
+    every = [point for found in points.values() for point in found]
+    if not every:
+        return None
+    width = max(point.seconds for point in every)
+    seconds = min(to_nanoseconds(point.start) // _SECOND for point in every) // width * width
+    result = Timeline(datetime.fromtimestamp(seconds, timezone.utc), timedelta(seconds=width))
+    for name, found in points.items():
+        for point in found:
+            slot = (to_nanoseconds(point.start) // _SECOND - seconds) // width
+            result.add(name, slot, point.stats.calls, point.stats.errors)
+    return result

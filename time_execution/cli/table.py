@@ -1,0 +1,97 @@
+"""A plain text table that fits the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+_GAP = "  "
+_LEAST_NAME = 16
+_BOLD, _RED, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
+
+
+class Screen:
+    """What an output stream can show.
+
+    Args:
+        stream: Where the text goes.
+
+    Attributes:
+        width: Columns, or None when it is no terminal and nothing needs to be shortened.
+        has_colour: Whether colours are shown and wanted; see https://no-color.org.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        is_terminal = stream.isatty()
+        is_wide = is_terminal or "COLUMNS" in os.environ
+        self.width = shutil.get_terminal_size().columns if is_wide else None
+        is_able = os.environ.get("TERM") != "dumb" and sys.platform != "win32"
+        self.has_colour = is_terminal and is_able and not os.environ.get("NO_COLOR")
+        self._encoding = stream.encoding or "ascii"
+        self.ellipsis = "…" if self.can_show("…") else "..."
+
+    def can_show(self, text: str) -> bool:
+        """Whether the stream's encoding has all of a text's characters."""
+        try:
+            text.encode(self._encoding)
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return True
+
+    def safe(self, text: str) -> str:
+        """Return a text on one line, without characters that would do something to a terminal or that it lacks."""
+        shown = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+        if self.can_show(shown):
+            return shown
+        return shown.replace("µ", "u").encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+    def bold(self, text: str) -> str:
+        """Return a text in bold type, where that shows."""
+        return f"{_BOLD}{text}{_PLAIN}" if self.has_colour else text
+
+    def red(self, text: str) -> str:
+        """Return a text in red, where that shows."""
+        return f"{_RED}{text}{_PLAIN}" if self.has_colour else text
+
+    def shorten(self, text: str, width: int) -> str:
+        """Return a text of at most so many characters: of a longer one, its beginning and its end."""
+        if len(text) <= width:
+            return text
+        room = max(0, width - len(self.ellipsis))
+        # The end of a name says more than its beginning.
+        head = room * 2 // 5
+        return f"{text[:head]}{self.ellipsis}{text[len(text) - (room - head) :]}"
+
+
+def render(
+    screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]], *, red: frozenset[int] = frozenset()
+) -> str:
+    """Return lines with aligned columns: the first to the left and shortened to fit, the others to the right.
+
+    Args:
+        screen: What the output can show.
+        heads: A title for each column.
+        rows: Texts.
+        red: Columns where anything but ``0`` is trouble.
+    """
+    table = [list(map(screen.safe, row)) for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if screen.width is not None:
+        rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
+        widths[0] = min(widths[0], max(_LEAST_NAME, screen.width - rest))
+    lines = []
+    for number, (name, *cells) in enumerate(table):
+        parts = [screen.shorten(name, widths[0]).ljust(widths[0])]
+        for column, (cell, width) in enumerate(zip(cells, widths[1:], strict=True), start=1):
+            is_trouble = number and column in red and cell != "0"
+            parts.append(screen.red(cell.rjust(width)) if is_trouble else cell.rjust(width))
+        line = _GAP.join(parts).rstrip()
+        lines.append(line if number else screen.bold(line))
+    return "\n".join(lines)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
