@@ -4,7 +4,7 @@
 #   VENV     where the environment is (default .venv)
 #   BIN      folder with the programs of an environment that is ready; nothing is installed then (tox does so)
 #   JOBS     processes that run tests side by side (default 2)
-#   SELECT   pytest marker expression (default: all that needs neither a server nor a quiet machine)
+#   SELECT   pytest marker expression (default: neither servers, benchmarks nor the long ones)
 #   ARGS     further arguments for pytest, as in: make test ARGS="-k queue -x"
 
 SHELL := /bin/sh
@@ -14,7 +14,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN ?= $(VENV)/bin
 JOBS ?= 2
-SELECT ?= not service and not bench
+SELECT ?= not service and not bench and not slow
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -95,6 +95,10 @@ test-all: $(DEV) ## Run the tests on each other Python from 3.10 to 3.13 that is
 	done; \
 	if [ -n "$$failed" ]; then echo "Failed on Python$$failed" >&2; exit 1; fi
 
+.PHONY: test-slow
+test-slow: $(DEV) ## Run the long tests: kills by the hundred, soaks, models with thousands of examples
+	@HYPOTHESIS_PROFILE=ci "$(BIN)/python" -m pytest -n 0 -m "slow and not service and not bench" $(ARGS)
+
 .PHONY: test-services
 test-services: $(DEV) ## Run the tests against real servers (REQUIRE_SERVICES=1: none may be missing)
 	@"$(BIN)/python" -m pytest -n 0 -m service $(ARGS) || { code=$$?; [ $$code -eq 5 ] || exit $$code; \
@@ -109,7 +113,7 @@ coverage: $(DEV) ## Run the tests and hold their branch coverage to its threshol
 
 .PHONY: check
 check: ## Everything that needs no server, in under two minutes: lint, coverage, docs, build
-	@$(MAKE) --no-print-directory lint coverage docs build SELECT='$(SELECT) and not slow'
+	@$(MAKE) --no-print-directory lint coverage docs build SELECT='$(SELECT)'
 
 .PHONY: bench
 bench: $(DEV) ## Measure what measuring costs; wants a quiet machine
