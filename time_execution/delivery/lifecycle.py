@@ -75,8 +75,9 @@ def come_last() -> None:
     each worker, and when the first batch was sent, since a client may register its own end as late as that. A child of
     multiprocessing runs no ``atexit`` functions, but its finalizers; it clears those it inherited as it starts.
     """
-    atexit.unregister(close_all)
-    atexit.register(close_all)
+    if threading.main_thread().is_alive():  # else the list is being worked off, and must be left as it is
+        atexit.unregister(close_all)
+        atexit.register(close_all)
     for family in ("multiprocessing", "billiard"):  # the latter is Celery's
         process, util = sys.modules.get(f"{family}.process"), sys.modules.get(f"{family}.util")
         if process is None or util is None or process.current_process()._parent_pid is None:  # noqa: SLF001
