@@ -35,5 +35,5 @@ def pytest_make_parametrize_id(config, val, argname):
     """Name a parameter after its kind when its repr holds an address, so that every process names it alike."""
     try:
         return argname if " at 0x" in repr(val) else None
-    except Exception:  # noqa: BLE001 - some parameters are hostile on purpose
+    except Exception:  # some parameters are hostile on purpose
         return argname

@@ -19,7 +19,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -31,7 +30,6 @@ from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.registry import TABLE, load
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.config import FIELDS
-from time_execution.formats.snapshot import MAX_BYTES
 
 docutils_core = pytest.importorskip("docutils.core", reason="documents are parsed by docutils")
 from docutils import nodes  # noqa: E402 - see above
@@ -40,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.rst"), *(ROOT / "docs").glob("*.rst")])
 RUN = [path for path in DOCUMENTS if path.parent.name == "docs" or path.name == "README.rst"]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-TIMEOUT = 60
+TIMEOUT = 100
 _NUMBER = re.compile(r"[+-]?\d(?:[\d.,:T-]*\d)?(?:Z\b)?(?:\s*(?:ns|µs|us|ms|s|min|h|d|B|kB|KiB|MiB)\b)?")
 _SHELLS = {"console", "bash", "sh"}
 _PLACEHOLDER = re.compile(r"\[|\s[A-Z]{4,}\b(?!=)")
@@ -397,11 +395,6 @@ def test_promise_versions_and_types():
 def test_promise_a_metric_holds_what_the_readme_lists():
     """A plain timing has the fields that the README lists, and no others."""
     with settings(backends=[memory := load("memory")()], origin="shop"):
-        time_execution(lambda: time.sleep(0))()
+        time_execution(lambda: None)()
     fields = set(memory.metrics[0])
     assert fields == set(re.findall(r"^- ``(\w+)``", section("README.rst", "What a metric holds"), re.MULTILINE))
-
-
-def test_the_size_at_which_metrics_are_cut_is_the_documented_one():
-    """The cap that the documents name is the one in force."""
-    assert f"{MAX_BYTES // 1024} KiB" in text_of("docs/backends.rst")

@@ -6,11 +6,11 @@ backend raises stops at its guard; what a direct backend measures about itself i
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from time_execution.backends.base import QueuedBackend, plain_writer, single_sender, step_aside
+from time_execution.backends.base import QueuedBackend, plain_writer, single_sender
 from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
 from time_execution.settings import Snapshot, current
@@ -20,29 +20,31 @@ if TYPE_CHECKING:
     from time_execution.delivery.channel import Channel
 
 IN_HOOKS, IN_BACKENDS = "in hooks", "in backends"
-inside: dict[int, str] = {}
-"""What of the pipeline runs in a thread right now, by its ident, so that it does not measure itself without end.
-
-A dict and not a context variable, which costs a measured call twice as much to set and reset; for what an asynchronous
-hook awaits, `inside_task` says the same.
-"""
 inside_task: ContextVar[bool] = ContextVar("time_execution_inside", default=False)
+"""Whether an asynchronous hook awaits what runs now; for all else, `Place.within` says it."""
 
 
-def enter() -> str | None:
-    """Mark that a hook is about to run in this thread; returns what `leave` needs."""
-    ident = get_ident()
-    before = inside.get(ident)
-    inside[ident] = IN_HOOKS
-    return before
+class Place:
+    """Where in the pipeline a thread is, so that the pipeline does not measure itself without end.
+
+    Attributes:
+        within: `IN_HOOKS`, `IN_BACKENDS`, or None while the application's own code runs.
+    """
+
+    __slots__ = ("within",)
+
+    def __init__(self) -> None:
+        self.within: str | None = None
 
 
-def leave(before: str | None) -> None:
-    """Go back to what was marked before `enter`."""
-    if before is None:
-        inside.pop(get_ident(), None)
-    else:
-        inside[get_ident()] = before
+class _ThisThread(threading.local):
+    """Keeps a place for each thread: one look-up a call, a third of what setting a context variable costs."""
+
+    def __init__(self) -> None:
+        self.place = Place()
+
+
+this_thread = _ThisThread()
 
 
 class Sinks:
@@ -50,52 +52,57 @@ class Sinks:
 
     Attributes:
         channels: The queues of the `ThreadedBackend` instances.
-        has_direct: Whether there is any other backend, one that the caller itself writes to.
+        writers: Each direct backend that has a plain ``write`` and no more: how to hand it any metric; the ``write``
+            itself; and the field that bars ``write(**metric)``, for which a metric needs a ``name``, too.
+        has_others: Whether there are backends beside the writers.
+        has_direct: Whether there is any backend that the caller itself writes to.
     """
 
-    __slots__ = ("_batching", "_plain", "_queued", "channels", "has_direct")
+    __slots__ = ("_batching", "_queued", "channels", "has_direct", "has_others", "writers")
 
     def __init__(self, backends: tuple[Any, ...], *, raises: bool = False) -> None:
         self._queued = tuple(backend for backend in backends if isinstance(backend, QueuedBackend))
         self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self._queued)
         direct = [backend for backend in backends if not isinstance(backend, QueuedBackend)]
         self.has_direct = bool(direct)
-        self._plain: list[tuple[Step, str | None]] = []
-        self._batching: list[Step] = []
+        writers, batching = [], []
         for backend in direct:
             plain = plain_writer(backend)
-            call = single_sender(backend) if plain is None else plain[0]
+            call = single_sender(backend) if plain is None else plain.send
             step = Step(call, kind="backend", label=label_of(backend), raises=raises)
             if plain is None:
-                self._batching.append(step)
+                batching.append(step)
             else:
-                self._plain.append((step, plain[1]))
+                writers.append((step, plain.write, plain.taken if plain.by_name else NAME))
+        self.writers = tuple(writers)
+        self._batching = tuple(batching)
+        self.has_others = bool(self._queued or batching)
 
     def put(self, metric: dict[str, Any]) -> None:
-        """Hand a metric to each backend; one that fails is counted and keeps no other from it. Uses the metric up."""
-        if self.has_direct and inside.get(get_ident()) is IN_BACKENDS:
+        """Hand a metric to each backend; one that fails is counted and keeps no other from it."""
+        place = this_thread.place
+        if self.has_direct and place.within is IN_BACKENDS:
             faults.count("backend", str(metric.get(NAME)), "reentrant")
             return
-        before = enter()
+        before, place.within = place.within, IN_HOOKS
         try:
-            self.put_inside(metric, get_ident())
+            self.put_inside(metric, place)
         finally:
-            leave(before)
+            place.within = before
 
-    def put_inside(self, metric: dict[str, Any], ident: int) -> None:
-        """Do what `put` does for a caller that has entered `inside`, and will leave it; uses the metric up."""
+    def put_inside(self, metric: dict[str, Any], place: Place) -> None:
+        """Do what `put` does for a caller that has set the thread's place, and will set it back."""
+        self.put_others(metric, place)
+        for step, _, _ in self.writers:
+            step.attempt(metric)
+
+    def put_others(self, metric: dict[str, Any], place: Place) -> None:
+        """Hand a metric to all but the writers."""
         for backend in self._queued:
             backend.enqueue(metric)
-        inside[ident] = IN_BACKENDS
+        place.within = IN_BACKENDS
         for step in self._batching:
             step.attempt(metric)
-        if self._plain:
-            name = metric.pop(NAME, "")
-            for step, taken in self._plain:
-                try:
-                    step.call(name, **(metric if taken not in metric else step_aside(metric, taken)))
-                except Exception as exc:  # noqa: BLE001 - see `guard`
-                    step.fail(exc)
 
 
 def sinks_of(snapshot: Snapshot) -> Sinks:

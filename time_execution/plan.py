@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from _thread import get_ident
 from collections import deque
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.guard import faults
 from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
-from time_execution.pipeline import IN_HOOKS, Sinks, enter, inside, inside_task, leave, sinks_of
+from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, Place, Sinks, inside_task, sinks_of, this_thread
 from time_execution.settings import current, live
-from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, Metric
+from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ _now = datetime.now
 _new_metric = Metric.__new__  # its constructor in Python would cost as much as the rest of a metric
 _NO_LINE: Any = None
 _NO_VERSION = 0
+_CORE_FIELDS = len((NAME, VALUE, HOSTNAME, TIMESTAMP))
 
 Span = tuple[int, int]
 """Two readings of ``time.perf_counter_ns()``: when a call began and when it ended."""
@@ -36,32 +36,29 @@ class Plan:
 
     Attributes:
         version: The version of the settings for which a call may take the fast way, or 0 when it never may.
+        telling: The version for which a call that returns may end in `tell`, or 0 when it never may.
         serial: The version of the settings that this was compiled for.
         line: On the fast way, the one channel to append to; `queue` and `append` are its own.
         skip: Nothing is measured: switched off, filtered out by name, or there is nobody to tell.
         partial: Not every call is measured.
         eager: The metric is made by the caller, since hooks or a direct backend must see it.
-        has_generators: Some hook starts before the call; else what `begin` returns is `none_started`.
     """
 
     __slots__ = (
         "_chain",
         "_duration_field",
-        "_has_other_hooks",
         "_plain_hooks",
-        "_put_inside",
         "_sample_rate",
         "_sinks",
         "_template",
         "append",
         "eager",
-        "has_generators",
         "line",
-        "none_started",
         "partial",
         "queue",
         "serial",
         "skip",
+        "telling",
         "version",
     )
 
@@ -72,11 +69,7 @@ class Plan:
         default_hooks = () if target.disable_default_hooks else values.hooks
         chain = self._chain = Chain((*default_hooks, *target.extra_hooks), raises=values.raise_errors)
         self._plain_hooks = chain.plain
-        self._has_other_hooks = len(chain.plain) < len(chain.steps)
-        self._put_inside = self._sinks.put_inside
-        self.has_generators = chain.has_generators
         self.eager = bool(chain.steps) or self._sinks.has_direct
-        self.none_started: Started | None = NONE_STARTED if self.eager else None
         useless = not (self.eager or self._sinks.channels)
         self.skip = useless or not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
         self._sample_rate = values.sample_rate
@@ -91,6 +84,8 @@ class Plan:
         channels = self._sinks.channels
         fast = not (self.partial or self.eager) and len(channels) == 1
         self.version = self.serial if fast else _NO_VERSION
+        telling = self.eager and not self.partial and len(chain.plain) == len(chain.steps)
+        self.telling = self.serial if telling else _NO_VERSION
         self.line: Channel = channels[0] if fast else _NO_LINE
         self.queue: deque[Any] = self.line.queue if fast else deque()
         self.append: Callable[[Any], None] = self.queue.append
@@ -111,20 +106,21 @@ class Plan:
         """
         if self.skip or (self._sample_rate < 1.0 and random.random() >= self._sample_rate):  # noqa: S311 - no secret
             return False
-        if self.eager and (get_ident() in inside or inside_task.get()):
+        if self.eager and (this_thread.place.within or inside_task.get()):
             faults.count("hook", str(self._template[NAME]), "reentrant")
             return False
         return True
 
     def begin(self, call: Call) -> Started | None:
         """Start the hooks that run around the call; returns them, or None when a draft will do for the metric."""
-        if not self.has_generators:
-            return self.none_started
-        before = enter()
+        if not self._chain.has_generators:
+            return NONE_STARTED if self.eager else None
+        place = this_thread.place
+        before, place.within = place.within, IN_HOOKS
         try:
             return self._chain.begin(*call)
         finally:
-            leave(before)
+            place.within = before
 
     def finish(
         self,
@@ -156,7 +152,7 @@ class Plan:
         else:
             self._finish_eagerly(started, span, call, response, exception, fields)
 
-    def _finish_eagerly(  # noqa: PLR0917 - keywords would cost the measured call
+    def _finish_eagerly(  # noqa: PLR0917 - handed on as they came
         self,
         started: Started,
         span: Span,
@@ -165,36 +161,64 @@ class Plan:
         exception: BaseException | None,
         fields: dict[str, Any] | None,
     ) -> None:
-        # On the way of every call that has a hook: written out, since each function called here would show in its cost.
+        metric = self._eager_metric(span, fields)
+        place = this_thread.place
+        before, place.within = place.within, IN_HOOKS
+        try:
+            self._chain.finish(metric, started, call, response, exception)
+            self._sinks.put_inside(metric, place)
+        finally:
+            place.within = before
+
+    def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the metric of a call that just ended, as hooks and direct backends see it."""
         metric = self._template.copy()
         metric[self._duration_field] = (span[1] - span[0]) / 1e6
         metric[TIMESTAMP] = _now(_UTC)
         if fields:
             metric.update(fields)
-        func, args, kwargs = call
-        ident = get_ident()
-        before = inside.get(ident)
-        inside[ident] = IN_HOOKS
+        return metric
+
+    def tell(  # noqa: PLR0917 - keywords would cost the measured call
+        self, place: Place, started: int, ended: int, func: Any, args: Any, kwargs: Any, response: Any
+    ) -> None:
+        """Do what `finish` does for a call that returned, where `telling` allows; `place` is the calling thread's.
+
+        It is what most calls pay for that hooks or direct backends have to see, so it is written out: each function
+        called here, and each dict unpacked, would show in what a call costs.
+        """
+        metric = self._template.copy()
+        metric[self._duration_field] = (ended - started) / 1e6
+        metric[TIMESTAMP] = _now(_UTC)
+        before, place.within = place.within, IN_HOOKS
         try:
             for step in self._plain_hooks:
+                hook = step.call
                 try:
-                    found = step.call(
-                        response=response,
-                        exception=exception,
-                        metric=metric,
-                        func=func,
-                        func_args=args,
-                        func_kwargs=kwargs,
+                    found = hook(
+                        response=response, exception=None, metric=metric, func=func, func_args=args, func_kwargs=kwargs
                     )
                     if found:
                         metric.update(found)
                 except Exception as exc:  # noqa: BLE001 - see `guard`
                     metric[HOOK_ERROR] = step.fail(exc).error
-            if self._has_other_hooks:
-                self._chain.finish(metric, started, call, response, exception)
-            self._put_inside(metric, ident)
+            sinks = self._sinks
+            if sinks.has_others:
+                sinks.put_others(metric, place)
+            place.within = IN_BACKENDS
+            for step, write, odd in sinks.writers:
+                try:
+                    if odd in metric or NAME not in metric:
+                        step.call(metric)
+                    elif len(metric) == _CORE_FIELDS and VALUE in metric and HOSTNAME in metric and TIMESTAMP in metric:
+                        # The same, spelt out: a dict unpacked costs as much again.
+                        write(metric[NAME], value=metric[VALUE], hostname=metric[HOSTNAME], timestamp=metric[TIMESTAMP])
+                    else:
+                        write(**metric)
+                except Exception as exc:  # noqa: BLE001 - see `guard`
+                    step.fail(exc)
         finally:
-            leave(before)
+            place.within = before
 
     async def finish_async(
         self,
@@ -210,11 +234,7 @@ class Plan:
         if started is None or not self._chain.has_async or not (exception is None or isinstance(exception, Exception)):
             self.finish(started, span, call, response=response, exception=exception, fields=fields)
             return
-        metric = self._template.copy()
-        metric[self._duration_field] = (span[1] - span[0]) / 1e6
-        metric[TIMESTAMP] = _now(_UTC)
-        if fields:
-            metric.update(fields)
+        metric = self._eager_metric(span, fields)
         token = inside_task.set(True)
         try:
             with _Untouched(exception):

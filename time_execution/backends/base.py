@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from time_execution.exceptions import BackendRejected, BackendUnavailable
 from time_execution.formats.timestamp import to_datetime, to_nanoseconds
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from time_execution.delivery.channel import Channel
 
+_EITHER_WAY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 BatchSender = Callable[[Sequence[Metric]], Results]
 
 
@@ -58,7 +59,7 @@ class BaseMetricsBackend:
             raise TypeError(msg)
         return super().__new__(cls)
 
-    def write(self, name: str, **data: Any) -> None:
+    def write(self, /, name: str, **data: Any) -> None:
         """Store one metric; returns when it is stored.
 
         Raises:
@@ -140,7 +141,7 @@ class BaseMetricsBackend:
 class QueuedBackend(BaseMetricsBackend):
     """A backend that only queues: a measured call may append to its channel, and never waits for it.
 
-    The pipeline tells backends apart by this class, so that importing the package need not import what stands behind it.
+    The pipeline knows it by this class, so that importing the package need not import what stands behind it.
 
     Attributes:
         channel: The queue.
@@ -148,7 +149,7 @@ class QueuedBackend(BaseMetricsBackend):
 
     channel: Channel
 
-    def enqueue(self, metric: Mapping[str, Any]) -> None:
+    def enqueue(self, metric: Mapping[str, Any]) -> None:  # noqa: ARG002 - for those that override it
         """Queue a copy of a metric, in a form that any store can keep, and return; a plain dict counts as a timing."""
         raise TypeError(f"{type(self).__qualname__} must override enqueue()")
 
@@ -179,15 +180,34 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
     return lambda metrics: send(shape(metrics))
 
 
-def plain_writer(backend: Any) -> tuple[Callable[..., None], str | None] | None:
-    """Return the ``write`` of a backend that has nothing better, or None.
+class PlainWriter(NamedTuple):
+    """The ``write`` of a backend that has nothing better.
 
-    Returns:
-        The method, and the name that its own ``self`` takes up: a field of that name must step aside.
+    Attributes:
+        write: The method itself.
+        taken: The name that its own ``self`` takes up: a field of that name must step aside.
+        by_name: Whether the series may come under the keyword ``name``.
+        send: Hands it any metric.
     """
+
+    write: Callable[..., None]
+    taken: str | None
+    by_name: bool
+    send: Callable[[Mapping[str, Any]], None]
+
+
+def plain_writer(backend: Any) -> PlainWriter | None:
+    """Return how to write to a backend that has ``write`` and nothing better, or None."""
     if not _has(backend, "write") or _has(backend, "write_many") or _has(backend, "bulk_write"):
         return None
-    return backend.write, _first_parameter(backend.write)
+    write: Callable[..., None] = backend.write
+    taken = _first_parameter(write)
+
+    def send(metric: Mapping[str, Any]) -> None:
+        fields = step_aside(metric, taken)
+        write(fields.pop(NAME, ""), **fields)
+
+    return PlainWriter(write, taken, _takes_name(write), send)
 
 
 def single_sender(backend: Any) -> Callable[[dict[str, Any]], None]:
@@ -201,8 +221,14 @@ def single_sender(backend: Any) -> Callable[[dict[str, Any]], None]:
     send = batch_sender(backend)
 
     def send_one(metric: dict[str, Any]) -> None:
-        copy = metric.copy() if isinstance(metric, Metric) else Metric(metric)
-        raise_unless_stored(send([copy]))
+        if isinstance(metric, Metric):
+            copy = metric.copy()
+        else:
+            copy = Metric.__new__(Metric)  # its constructor would show in what a measured call costs
+            copy.update(metric)
+        results = send([copy])
+        if results is not None:
+            raise_unless_stored(results)
 
     return send_one
 
@@ -259,13 +285,22 @@ def step_aside(fields: Mapping[str, Any], taken: str | None) -> dict[str, Any]:
     return {f"{key}_" if key == taken else key: value for key, value in fields.items()}
 
 
+def _takes_name(write: Callable[..., Any]) -> bool:
+    """Whether the first argument of a callable may come under the keyword ``name``."""
+    try:
+        first = next(iter(inspect.signature(write).parameters.values()), None)
+    except (TypeError, ValueError):  # written in C
+        return False
+    return first is not None and first.name == NAME and first.kind is _EITHER_WAY
+
+
 def _first_parameter(write: Callable[..., Any]) -> str | None:
     """Return the name that a bound method's ``self`` takes up, so that a field of that name can step aside."""
     function = getattr(write, "__func__", None)
     if function is None:
         return None
     first = next(iter(inspect.signature(function).parameters.values()), None)
-    return first.name if first is not None and first.kind is first.POSITIONAL_OR_KEYWORD else None
+    return first.name if first is not None and first.kind is _EITHER_WAY else None
 
 
 def _with_datetimes(metrics: Sequence[Metric]) -> Sequence[Metric]:

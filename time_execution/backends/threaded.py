@@ -145,7 +145,7 @@ class ThreadedBackend(QueuedBackend):
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, name: str, **data: Any) -> None:
+    def write(self, /, name: str, **data: Any) -> None:
         """Queue one metric and return; what is in ``data`` is copied, so later changes do not show.
 
         Never raises and never waits, but for the overflow policies ``block`` and ``spool``.

@@ -42,4 +42,5 @@ def to_iso(moment: datetime | int) -> str:
         moment = to_datetime(moment)
     elif moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which leaves years before 1000 without their zeros.
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
