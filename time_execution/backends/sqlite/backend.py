@@ -29,8 +29,8 @@ _WEEK = 7.0 * DAY
 _ATTEMPTS = 5
 # How many times on the way to `rollup_rows` of our own we ask whether all processes together have come so far.
 _CHECKS = 8
-# After failures, so many times `rollup_rows` at once.
-_CATCH_UP = 4
+# No roll-up takes more rows at once, unless `rollup_rows` does; after failures, there may be many.
+_MOST_ROWS = 262_144
 # Connections of a parent process, kept from being collected: closing one in the child could harm the parent.
 _inherited: list[object] = []
 
@@ -73,7 +73,7 @@ class SQLiteBackend(BaseMetricsBackend):
     """
 
     wants_nanoseconds: ClassVar[bool] = True
-    repr_fields: ClassVar[tuple[str, ...]] = ("path", "retention")
+    repr_fields: ClassVar[tuple[str, ...]] = ("path",)
 
     def __init__(
         self,
@@ -192,9 +192,12 @@ class SQLiteBackend(BaseMetricsBackend):
                     insert(connection, rows)
                 self._maintain(connection, len(rows))
             except sqlite3.DatabaseError as exc:
-                if not database.is_damage(exc):
+                if database.is_damage(exc):
+                    self._replace(exc)
+                elif self._is_at_path():
                     raise
-                self._replace(exc)
+                else:
+                    self._release()
             else:
                 # Otherwise the batch went to a file that was moved aside, removed or rotated at that very moment.
                 if self._is_at_path():
@@ -224,7 +227,7 @@ class SQLiteBackend(BaseMetricsBackend):
                 self._next_rollup = time.monotonic() + self._rollup_interval
                 now = time.time()
                 with database.transaction(connection):
-                    rollup.roll_up(connection, max_rows=_CATCH_UP * self._rollup_rows, now=now)
+                    rollup.roll_up(connection, max_rows=max(_MOST_ROWS, self._rollup_rows), now=now)
                     rollup.prune(connection, retention=self._retention, now=now)
         except sqlite3.Error as exc:
             if database.is_damage(exc):

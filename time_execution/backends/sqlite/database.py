@@ -39,10 +39,14 @@ def create(path: Path) -> Identity:
         BackendDenied: When the path leads to a symbolic link, or to what is no file.
         OSError: When the file cannot be created.
     """
-    # Exclusively, which does not follow links either; another process may have come first.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    found = path.lstat()
+    found = None
+    while found is None:
+        # Exclusively, which does not follow links either; another process may have come first.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        # It may also have moved the file aside since; were it the folder, creating would fail.
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
         raise BackendDenied("the database's path is a symbolic link; name the file that it leads to")
     if not stat.S_ISREG(found.st_mode):
@@ -121,7 +125,10 @@ def set_aside(path: Path, broken: Identity) -> Path | None:
     # Another file is not even opened: closing it again would drop the locks that SQLite holds on it in this process.
     if identity(path) != broken:
         return None
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return None
     try:
         if sys.platform != "win32":
             fcntl.flock(descriptor, fcntl.LOCK_EX)
