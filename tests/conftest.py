@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import threading
 import time
 
@@ -12,11 +14,16 @@ from time_execution.delivery import lifecycle
 from time_execution.delivery.worker import THREAD_NAME
 from time_execution.guard import faults
 
+# A shell ignores SIGINT for what it runs in the background, and children inherit that: tests of Ctrl-C need it back.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def _clean_slate():
     """Reset settings and counters after each test, close what it left open, and name the workers that will not end."""
     before = set(threading.enumerate())
+    logging.root.setLevel(logging.WARNING)  # a worker of Celery's sets it for the whole process
     yield
     settings.reset()
     faults.clear()

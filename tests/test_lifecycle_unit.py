@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import weakref
+from typing import Any
 
 import pytest
 
@@ -192,7 +193,9 @@ def test_one_delivery_that_fails_keeps_no_other_from_its_end(tracked):
         def after_fork(self):
             raise RuntimeError
 
-    failing = [ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)]
+    failing = [
+        ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)
+    ]
     sound = [Delivery() for _ in range(5)]
     more = [ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)]
     for delivery in sound:
@@ -213,7 +216,7 @@ def sigterm():
 def test_the_handler_raises_system_exit(sigterm):
     """The handler ends the process the ordinary way, with the status a shell reports."""
     install_sigterm()
-    handler = signal.getsignal(signal.SIGTERM)
+    handler: Any = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as raised:
         handler(signal.SIGTERM, None)
     assert raised.value.code == 143
@@ -248,8 +251,9 @@ def test_the_handler_takes_no_lock(sigterm):
     thread.start()
     assert held.wait(DEADLINE)
     install_sigterm()
+    handler: Any = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit):
-        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+        handler(signal.SIGTERM, None)
     leave.set()
     thread.join(DEADLINE)
 

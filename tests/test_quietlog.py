@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,8 @@ def handler():
     """Attach a handler of the test's own for its duration."""
 
     class Handler(logging.Handler):
+        act: Any = None
+
         def emit(self, record):
             self.act(record)
 
@@ -119,8 +122,8 @@ def test_what_is_no_exception_passes_and_leaves_no_mark(clock, handler):
     handler.act = act
     with pytest.raises(KeyboardInterrupt):
         log.tell("a", "a")
-    seen = []
-    handler.act = lambda record: seen.append(record)
+    seen: list[logging.LogRecord] = []
+    handler.act = seen.append
     log.tell("b", "b")
     assert len(seen) == 1
 
@@ -128,7 +131,12 @@ def test_what_is_no_exception_passes_and_leaves_no_mark(clock, handler):
 def test_threads_share_one_window(clock, lines):
     """Eight threads that report the same trouble at once make one line, and all the others are counted."""
     log = QuietLog(10.0, clock=clock)
-    in_threads(8, lambda _: [log.tell("a", "text") for _ in range(500)])
+
+    def tell(_):
+        for _ in range(500):
+            log.tell("a", "text")
+
+    in_threads(8, tell)
     assert lines() == ["text"]
     clock.advance(10.0)
     log.tell("a", "text")

@@ -245,7 +245,9 @@ class Outcome:
 
 
 _PRELUDE = """
-import faulthandler, os, sys, threading, time
+import faulthandler, os, sys, threading, time, warnings
+# Python 3.12 and later warn at each fork of a process with threads.
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)
 from tests.faults.harness import *
 from time_execution import *
 sink = {sink!r}

@@ -1,4 +1,4 @@
-"""The channel and its worker against a model made of lists, in every order of events that hypothesis can think of (D18).
+"""The channel and its worker against a model made of lists, in every order of events hypothesis can think of (D18).
 
 No thread runs here: the machine does what the worker's thread would do, step by step, on a clock of its own.
 """
@@ -8,11 +8,19 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.faults.harness import FakeClock, check_conservation
 from time_execution.delivery.channel import Channel
@@ -41,7 +49,7 @@ class Disk:
     def __init__(self, capacity):
         self.rows = {}
         self.leased = set()
-        self.dropped = Counter()
+        self.dropped: Counter[str] = Counter()
         self.capacity = capacity
         self.is_full = False
         self._last = 0
@@ -129,20 +137,20 @@ class Model(RuleBasedStateMachine):
     )
     def begin(self, overflow, max_bytes):
         self.clock = FakeClock()
-        self.overflow = "spool" if self.spool else overflow
-        self.channel = Channel(
+        self.overflow: Any = overflow if not self.spool else "spool"
+        self.channel: Any = Channel(
             max_items=MAX_ITEMS,
             max_bytes=max_bytes,
             batch_items=BATCH,
             linger=1.0,
-            overflow=self.overflow,
+            overflow=cast("Any", self.overflow),
             block_timeout=0.0,
             clock=self.clock,
         )
-        self.disk = Disk(capacity=6)
+        self.disk: Any = Disk(capacity=6)
         if self.spool:
-            self.channel.use_spool(self.disk, durable=False)
-        self.worker = StillWorker(
+            self.channel.use_spool(cast("Any", self.disk), durable=False)
+        self.worker: Any = StillWorker(
             self.channel,
             self.send,
             close_backend=lambda: None,
@@ -161,8 +169,8 @@ class Model(RuleBasedStateMachine):
         self.flying = 0
         self.offered = 0
         self.stored = []
-        self.lost = Counter()
-        self.rejected = Counter()
+        self.lost: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         self.closed = False
 
     # ---- the caller ------------------------------------------------------------------------------------------------
@@ -304,7 +312,7 @@ class Model(RuleBasedStateMachine):
             self.worker.wake()
 
     @rule(full=st.booleans())
-    def disk(self, full):
+    def disk_fills(self, full):
         self.disk.is_full = full
 
     @rule()

@@ -602,7 +602,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(whole, tmp_path, step):
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("step", [5003, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [5003, pytest.param(307, marks=pytest.mark.slow)])
 def test_a_truncated_log_gives_its_prefix(logged, tmp_path, step):
     """Cut off at any byte, SQLite's log gives the commits before that, in order and without a gap."""
     size = next(logged.glob("*-wal")).stat().st_size
@@ -658,6 +658,34 @@ def test_flipped_bits_cost_what_they_hit(whole, logged, tmp_path, seeds):
         complete += len(found) == ROWS
         shutil.rmtree(target)
     assert complete > len(seeds) // 4
+
+
+def test_a_damaged_schema_that_is_no_text_is_damage_like_any_other(whole, tmp_path):
+    """Bytes that are not UTF-8 where SQLite quotes them in its message are no error of ours."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    path = next(target.glob("*.db"))
+    data = path.read_bytes()
+    assert data.count(b"CREATE TABLE q") == 1
+    path.write_bytes(data.replace(b"CREATE TABLE q", b"CREATE T\xa0BLE q").replace(b"tableqq", b"tableq\xa0"))
+    assert inspect_folder(target)[0].problem
+    store = open_store(target)
+    assert store.adopt() == 0
+    assert store.corrupt_files == 1
+    store.close()
+
+
+@pytest.mark.parametrize(("there", "instead"), [(b"seq INTEGER", b"seq INTEGES"), (b"(seq ", b"(sea ")])
+def test_rows_outlive_a_damaged_schema(whole, tmp_path, there, instead):
+    """Where the schema is damaged and still a schema, the rows are found by a name that does not depend on it."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    path = next(target.glob("*.db"))
+    path.write_bytes(path.read_bytes().replace(there, instead))
+    store = open_store(target)
+    assert store.adopt() == ROWS
+    assert drain(store) == list(range(ROWS))
+    store.close()
 
 
 @pytest.mark.parametrize(

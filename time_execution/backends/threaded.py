@@ -221,7 +221,7 @@ class ThreadedBackend(QueuedBackend):
             if not self._is_closing:
                 self._is_closing = True
                 if not inside:
-                    channel.changed.wait_for(lambda: not channel.waiting() or worker.parked(), _left(deadline))
+                    channel.changed.wait_for(lambda: not channel.waiting() or worker.is_done(), _left(deadline))
                 self._undelivered = channel.abandon()
                 worker.stop()
             if not inside:

@@ -18,6 +18,7 @@ from time_execution.cli.numbers import plural
 from time_execution.cli.say import Progress, say
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import ConfigurationError
+from time_execution.formats.json import encode
 from time_execution.settings import settings
 from time_execution.tracing import Program, ProgramMissingError, Selection, Tracer, execute
 
@@ -105,6 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings.configure(backends=[backend])
     tracer = Tracer(Selection(patterns, arguments.exclude), backend)
     atexit.register(_Ending(arguments, backend, tracer))
+    # Loaded now and not with the first document: an import at the very end, after Ctrl-C, may run an ``eval`` (a named
+    # tuple does), and with that CPython 3.11 forgets that it was to end by the signal.
+    encode({})
     tracer.start()
     try:
         code = program.load(tracer.compile_main)

@@ -151,5 +151,5 @@ def _inspect(file: SpoolName, problem: str = "") -> SpoolFile:
             with closing(RowFile(file.path, read_only=True)) as rows:
                 (count, _), oldest = rows.totals(), rows.oldest()
     except (sqlite3.Error, OSError, NotOurs) as exc:
-        problem = problem or str(exc)
+        problem = problem or str(exc) or type(exc).__name__
     return SpoolFile(file.path, file.name, file.pid, owned, count, size, oldest, problem)

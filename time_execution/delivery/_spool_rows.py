@@ -19,8 +19,8 @@ _BUSY_TIMEOUT = 0.25
 _PAGE_BYTES = 1 << 20
 _VACUUM_PAGES = 4096
 _MAX_SEQ = 1 << 62
-_COLUMNS = "seq, id, ts, attempts, crc, body"
 _SIZE = f"coalesce(length(body), 0) + {ROW_OVERHEAD}"
+# Queries say `rowid` for `seq`: a name that it keeps, and a number always, whatever became of a damaged schema.
 _SCHEMA = (
     "CREATE TABLE q(seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ts REAL NOT NULL, attempts INTEGER NOT NULL,"
     " crc INTEGER NOT NULL, body BLOB NOT NULL)"
@@ -75,6 +75,16 @@ def is_damage(exc: Exception) -> bool:
     )
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that reports damage as such, also where SQLite quotes damaged text that is not UTF-8."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except UnicodeDecodeError as exc:
+            raise sqlite3.DatabaseError("database schema is malformed") from exc
+
+
 class RowFile:
     """A connection to one file. Not thread-safe; never to be used, nor closed, in a forked child.
 
@@ -101,6 +111,7 @@ class RowFile:
             timeout=_BUSY_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
         self._connection.text_factory = bytes  # a damaged file need not hold UTF-8
         try:
@@ -210,7 +221,7 @@ class RowFile:
             How many went in.
         """
         return self._connection.executemany(
-            f"INSERT OR IGNORE INTO q({_COLUMNS}) VALUES(?, CAST(? AS TEXT), ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO q(seq, id, ts, attempts, crc, body) VALUES(?, CAST(? AS TEXT), ?, ?, ?, ?)",
             rows,
         ).rowcount
 
@@ -227,19 +238,19 @@ class RowFile:
         return rows
 
     def _select(self, after: int, limit: int) -> sqlite3.Cursor:
-        sql = f"SELECT {_COLUMNS} FROM q WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - no input
+        sql = "SELECT rowid, id, ts, attempts, crc, body FROM q WHERE rowid > ? ORDER BY rowid LIMIT ?"
         return self._connection.execute(sql, (after, limit))
 
     def heads(self, after: int) -> Iterator[tuple[int, float, int]]:
         """Yield place, time and size of the rows past a place in line, in order."""
-        sql = f"SELECT seq, ts + 0.0, {_SIZE} FROM q WHERE seq > ? ORDER BY seq"  # noqa: S608 - no input
+        sql = f"SELECT rowid, ts + 0.0, {_SIZE} FROM q WHERE rowid > ? ORDER BY rowid"  # noqa: S608 - no input
         with closing(self._connection.execute(sql, (after,))) as found:
             for seq, ts, size in found:
                 yield seq, ts or 0.0, size
 
     def totals(self, *, first: int = 0) -> tuple[int, int]:
         """Return the number of rows from a place in line on, and what they weigh, in bytes."""
-        sql = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM q WHERE seq >= ?"  # noqa: S608 - no input
+        sql = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM q WHERE rowid >= ?"  # noqa: S608 - no input
         count, size = self._connection.execute(sql, (first,)).fetchone()
         return int(count), int(size)
 
@@ -250,13 +261,13 @@ class RowFile:
 
     def ids(self, limit: int, *, at_end: bool) -> dict[bytes, int]:
         """Return ids and places of the first rows in line, or of the last; rows without an id are left out."""
-        sql = f"SELECT id, seq FROM q WHERE id IS NOT NULL ORDER BY seq {'DESC' if at_end else 'ASC'} LIMIT ?"  # noqa: S608 - no input
+        sql = f"SELECT id, rowid FROM q WHERE id IS NOT NULL ORDER BY rowid {'DESC' if at_end else 'ASC'} LIMIT ?"  # noqa: S608 - no input
         return dict(self._connection.execute(sql, (limit,)).fetchall())
 
     def delete(self, seqs: Collection[int]) -> None:
         """Take rows out; those not there are no matter."""
         if seqs:
-            self._connection.executemany("DELETE FROM q WHERE seq BETWEEN ? AND ?", _ranges(seqs))
+            self._connection.executemany("DELETE FROM q WHERE rowid BETWEEN ? AND ?", _ranges(seqs))
 
     def delete_older(self, ts: float) -> int:
         """Take out the rows spooled before a time, and overwrite them; return how many there were."""
@@ -265,7 +276,7 @@ class RowFile:
 
     def mark_attempt(self, seqs: Collection[int]) -> None:
         """Count one more attempt to send for these rows."""
-        self._connection.executemany("UPDATE q SET attempts = attempts + 1 WHERE seq BETWEEN ? AND ?", _ranges(seqs))
+        self._connection.executemany("UPDATE q SET attempts = attempts + 1 WHERE rowid BETWEEN ? AND ?", _ranges(seqs))
 
     def shrink(self) -> None:
         """Give the space of a file that has been emptied back to the disk, if it is worth the while."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +80,7 @@ class Worker:
         self._died = False
         self._adopted = False
         self._has_sent = False
+        self._hopeless = False
         self._sleeping = True
         self._due_at: float | None = None
         self._retry_at = -math.inf
@@ -114,9 +114,13 @@ class Worker:
             self._channel.ledger.worker_restarts += 1
             self._died = False
         self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-        # Python 3.12 and later refuse new threads once the interpreter is ending: what is queued is counted at close.
-        with suppress(RuntimeError):
+        try:
             self.thread.start()
+        except RuntimeError:  # Python 3.12 and later refuse new threads once the interpreter is ending
+            self.thread = None
+            self._hopeless = True
+        else:
+            self._hopeless = False
             lifecycle.come_last()
 
     def hurry(self) -> None:
@@ -132,7 +136,7 @@ class Worker:
 
     def is_done(self) -> bool:
         """Whether nothing more will be delivered, now or ever."""
-        return self.stopping or self.parked()
+        return self.stopping or self._hopeless or self.parked()
 
     def stop(self) -> None:
         """Tell the thread to close the backend and end; what it is doing right now no longer counts.
