@@ -1,8 +1,8 @@
 """The floor: the least that measuring a call and keeping the metric can cost in plain Python.
 
 A `functools.wraps` wrapper, two readings of the clock, a dict of the four core fields and one `deque.append`. It has no
-settings, no hooks, no backend, no bound that is told to anybody, and nothing takes the metrics out of it. Standard
-library only: each peer's process measures it too.
+settings, no hooks, no backend and no bound; whoever times it empties its queue between windows, as a worker would.
+Standard library only: each peer's process measures it too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import time
 from collections import deque
 from time import perf_counter_ns
 
-KEPT = 10_000
 HOSTNAME = socket.gethostname()
-queue = deque(maxlen=KEPT)
+queue = deque()
 
 
 def noop():

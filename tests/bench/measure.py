@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
+from tests.bench.floor import queue
+
 Window = Callable[[int], int]
 """Makes so many calls and returns the nanoseconds they took."""
 
@@ -86,6 +88,7 @@ def compare(
     try:
         for _ in range(repeats):
             floors.append(floor(calls) / calls)
+            queue.clear()
             costs.append(candidate(calls) / calls)
             if between is not None:
                 between()

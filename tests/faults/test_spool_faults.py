@@ -675,6 +675,20 @@ def test_a_damaged_schema_that_is_no_text_is_damage_like_any_other(whole, tmp_pa
     store.close()
 
 
+def test_a_header_that_forbids_writing_does_not_send_for_ever(whole, tmp_path):
+    """Rows that can be read from a damaged file but not deleted there are taken once, and the file is put aside."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    with next(target.glob("*.db")).open("r+b") as file:
+        file.seek(18)  # the version that SQLite must know to write
+        file.write(b"\x42")
+    store = open_store(target)
+    assert store.adopt() == ROWS
+    assert drain(store) == list(range(ROWS))
+    assert (store.adopt(), store.corrupt_files) == (0, 1)
+    store.close()
+
+
 @pytest.mark.parametrize(("there", "instead"), [(b"seq INTEGER", b"seq INTEGES"), (b"(seq ", b"(sea ")])
 def test_rows_outlive_a_damaged_schema(whole, tmp_path, there, instead):
     """Where the schema is damaged and still a schema, the rows are found by a name that does not depend on it."""

@@ -70,8 +70,9 @@ class NotOurs(Exception):  # noqa: N818 - says what was found
 def is_damage(exc: Exception) -> bool:
     """Return whether an error says that the file is broken, rather than that it cannot be used right now."""
     # SQLITE_CORRUPT and SQLITE_NOTADB come as the base class, all that has to do with the system as OperationalError.
+    # A damaged header may forbid writing; where the disk itself does, no other file can be made to take its place.
     return type(exc) is sqlite3.DatabaseError or (
-        isinstance(exc, sqlite3.OperationalError) and str(exc).startswith("no such ")
+        isinstance(exc, sqlite3.OperationalError) and str(exc).startswith(("no such ", "attempt to write a readonly"))
     )
 
 
@@ -182,8 +183,13 @@ class RowFile:
         return self._identity in {None, (found.st_dev, found.st_ino)}
 
     def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong with the structure, and every row is in the index; reads it all."""
+        """Whether SQLite finds nothing wrong with the structure, and every row is in the index; reads it all.
+
+        Also whether it can be written to: rows that can be read and never deleted would be sent for ever.
+        """
         execute = self._connection.execute
+        with self.transaction():
+            pass
         if execute("PRAGMA quick_check(1)").fetchone() != (b"ok",) or not self._has_rows():
             return False
         return self._number("SELECT count(*) FROM q") == self._number("SELECT count(*) FROM q NOT INDEXED")
