@@ -55,6 +55,8 @@ def path(tmp_path):
 
 
 class TestRead:
+    """What each function cost, over all time or a range."""
+
     def test_figures_of_each_function(self, path, rollup_rows):
         """Counts, sum, mean and extremes are exact, percentiles near, and moments whole minutes."""
         values = [float(value) for value in range(1, 101)]
@@ -129,6 +131,8 @@ class TestRead:
 
 
 class TestSeries:
+    """One function over time."""
+
     def test_one_point_for_each_period_with_calls(self, path, rollup_rows):
         """Points are in order, empty periods left out, and each has its own percentiles."""
         seconds = [0, 10, 65, 600, 610, 620]
@@ -178,6 +182,8 @@ class TestSeries:
 
 
 class TestCalls:
+    """Single calls: the slowest, and the latest."""
+
     def test_the_slowest_come_with_their_fields(self, path, rollup_rows):
         """The greatest values come first, whole and exact, ties in the order of storing."""
         rows = [metric("f", float(value), value, user=value) for value in range(20)] + [metric("g", 99.0)]
@@ -210,6 +216,8 @@ class TestCalls:
 
 
 class TestOpening:
+    """Files that are missing, foreign, or not made yet."""
+
     def test_a_missing_file_says_so(self, path):
         """There is an error of its own for a file that is not there, and none is created."""
         with pytest.raises(report.DatabaseMissingError, match=r"metrics\.db") as caught:
@@ -251,6 +259,8 @@ call_lists = st.lists(st.tuples(values, st.integers(0, 10**12), st.booleans()), 
 
 
 class TestAggregate:
+    """Sums without a database."""
+
     @given(call_lists, call_lists, call_lists)
     def test_merging_is_associative_and_counts_everything(self, left, middle, right):
         """Parts merged in either grouping equal one aggregate of all calls."""

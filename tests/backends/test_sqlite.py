@@ -64,6 +64,8 @@ def move(path):
 
 
 class TestStoring:
+    """Metrics come back as they were written."""
+
     def test_a_core_metric_is_a_row_of_columns_alone(self, backend, path):
         """Core fields go to their columns, and fields is NULL when there is nothing else."""
         backend.write_many([core()])
@@ -144,6 +146,8 @@ class TestStoring:
 
 
 class TestOddInput:
+    """Values and names that no column was made for."""
+
     @pytest.mark.parametrize(
         ("value", "column", "kept"),
         [
@@ -228,6 +232,8 @@ class TestOddInput:
 
 
 class TestOpening:
+    """Files that are missing, foreign, or not made yet."""
+
     def test_constructing_opens_nothing(self, backend, path):
         """There is no file before the first metric."""
         assert not path.exists()
@@ -316,6 +322,8 @@ class TestOpening:
 
 
 class TestConfiguration:
+    """Arguments are checked when the backend is made."""
+
     @pytest.mark.parametrize(
         ("options", "named"),
         [

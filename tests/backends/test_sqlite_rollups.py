@@ -63,6 +63,8 @@ def roll_up(path, *, max_rows=1 << 40, now=None):
 
 
 class TestErrors:
+    """A call that failed counts as one."""
+
     @pytest.mark.parametrize("field", ["exception", "error", "error_type"])
     def test_a_field_of_an_error_counts_one(self, backend, path, field):
         """A metric with a non-empty error field is an error, one with an empty one is not."""
@@ -104,6 +106,8 @@ row_lists = st.lists(
 
 
 class TestRollups:
+    """Minutes, hours and days hold what the raw rows held."""
+
     @settings(max_examples=80, deadline=None)
     @given(st.lists(row_lists, min_size=1, max_size=5), st.data())
     def test_reports_are_exact_however_rows_and_roll_ups_interleave(self, tmp_path_factory, batches, data):
@@ -180,6 +184,8 @@ class TestRollups:
 
 
 class TestRetention:
+    """What is old goes, after it was rolled up."""
+
     def test_expired_rows_go_after_they_are_rolled_up(self, path):
         """Raw rows older than the retention are deleted, younger ones stay, and the report knows both."""
         now = time.time_ns()

@@ -905,14 +905,18 @@ def test_a_busy_orphan_is_left_for_later(whole, tmp_path):
     connection = sqlite3.connect(next(target.glob("*.db")), isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     store = open_store(target)
+    assert store.adopt(limit=10) == 0
+    assert any("left alone" in line for line in store.news)
+    connection.execute("ROLLBACK")
+    assert store.adopt(limit=10) == 10
+    # From here on rows may arrive that cannot be deleted where they came from: they count, once.
+    connection.execute("BEGIN IMMEDIATE")
     moved = store.adopt(limit=10)
     connection.execute("ROLLBACK")
     connection.close()
-    assert any("left alone" in line for line in store.news)
-    rest = store.adopt()
-    assert sorted(drain(store)) == list(range(ROWS))
     assert moved == 10
-    assert moved + rest == ROWS
+    assert store.adopt() == ROWS - 20
+    assert sorted(drain(store)) == list(range(ROWS))
     store.close()
 
 
