@@ -531,3 +531,14 @@ def test_a_stray_backend_class_needs_a_method():
 
     with pytest.raises(TypeError):
         ThreadedBackend(Empty)
+
+
+def test_what_the_spool_has_to_say_is_logged(tmp_path, caplog):
+    """Trouble that the spool met with stands in the log, under the backend's name, once the worker holds no lock."""
+    delivery = quick(FaultBackend(), spool=tmp_path / "spool")
+    delivery.channel.store.news.append("the disk is full; trying again in 30 s")
+    delivery.write("a", value=1)
+    assert delivery.flush(DEADLINE)
+    delivery.close(DEADLINE)
+    assert "FaultBackend: the disk is full; trying again in 30 s" in caplog.messages
+    assert not delivery.channel.store.news

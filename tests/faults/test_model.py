@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, cast
 
 import pytest
@@ -53,7 +53,7 @@ class Disk:
         self.capacity = capacity
         self.is_full = False
         self._last = 0
-        self.news = []
+        self.news = deque()
 
     def append(self, metrics):
         if self.is_full:

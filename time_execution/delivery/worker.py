@@ -165,6 +165,7 @@ class Worker:
                 if batch is None:
                     break
                 self._deliver(me, batch)
+                self._tell_news()
                 handled += len(batch)
         except BaseException as exc:  # noqa: BLE001 - whatever ends the thread, its batch is kept and a new one starts
             self._die()
@@ -203,6 +204,13 @@ class Worker:
         while adopted:
             with channel.lock:
                 adopted = channel.adopt()
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Log what the spool has to say; without the lock, since a handler may be measured itself."""
+        store = self._channel.store
+        while store is not None and store.news:
+            self._log.tell(f"{self._label}.spool", f"{self._label}: {store.news.popleft()}")
 
     def _die(self) -> None:
         """Remember that the thread ended by accident: the next one pauses first, lest they die in a row."""
