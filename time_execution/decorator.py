@@ -192,9 +192,6 @@ def _kind_of(func: Any) -> str:
     return "function"
 
 
-# ---- the wrappers: the fast way, then the next fastest -------------------------------------------------------------
-
-
 def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
     # Locals of the closure, not globals: a finalizer may call this when the module's globals are gone already.
     settings, clock, ident, here = live, perf_counter_ns, get_ident, this_thread
@@ -255,9 +252,6 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
         return response
 
     return wrapper
-
-
-# ---- the slow way: settings changed or overridden, hooks around the call, several queues, not every call ------------
 
 
 def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

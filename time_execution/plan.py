@@ -144,7 +144,7 @@ class Plan:
         """
         if started is None:
             for channel in self._sinks.channels:
-                channel.admit((self, *span))
+                channel.put((self, *span))
             return
         if exception is not None:
             with _Untouched(exception):

@@ -143,8 +143,6 @@ class ThreadedBackend(QueuedBackend):
         self._is_over = False
         self._undelivered = 0
 
-    # ---- writing ---------------------------------------------------------------------------------------------------
-
     def write(self, /, name: str, **data: Any) -> None:
         """Queue one metric and return; what is in ``data`` is copied, so later changes do not show.
 
@@ -170,8 +168,6 @@ class ThreadedBackend(QueuedBackend):
         with self.channel.lock:
             if not self.channel.closed:
                 self._worker.start()
-
-    # ---- waiting ---------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was offered before is delivered, or counted as dropped or rejected.

@@ -56,6 +56,7 @@ class Orphan:
             self.is_damaged = not self._rows.is_sound()
         except sqlite3.Error as exc:
             if not is_damage(exc):
+                self._close()
                 raise
             self.is_damaged = True
 
@@ -114,8 +115,7 @@ class Orphan:
 
     def finish(self) -> None:
         """Remove the file, all of which was read, or put it aside when it is damaged."""
-        if self._rows is not None:
-            self._rows.close()
+        self._close()
         if self.is_damaged and not self._is_empty:
             quarantine(self.path)
         else:
@@ -124,9 +124,12 @@ class Orphan:
 
     def release(self) -> None:
         """Leave the file, with what is still in it, to whoever comes next."""
+        self._close()
+        self._lock.release(remove=False)
+
+    def _close(self) -> None:
         if self._rows is not None:
             self._rows.close()
-        self._lock.release(remove=False)
 
     def forget(self) -> None:
         """Drop what a fork copied."""

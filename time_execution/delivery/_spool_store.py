@@ -76,8 +76,6 @@ class SpoolStore:
         self._pid = os.getpid()
         self._busy = False
 
-    # ---- in and out -------------------------------------------------------------------------------------------------
-
     def append(self, metrics: Sequence[Metric]) -> int:
         """Put metrics at the end of the line and commit; beyond ``max_bytes`` the oldest rows give way.
 
@@ -134,8 +132,6 @@ class SpoolStore:
             if entered and self._file.exists():
                 self._file.run(lambda file: file.mark_attempt(set(keys)), None)
 
-    # ---- figures ----------------------------------------------------------------------------------------------------
-
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._line.count
@@ -175,8 +171,6 @@ class SpoolStore:
                 return 0.0
             oldest = self._file.run(RowFile.oldest, None, reads=True)
             return 0.0 if oldest is None else max(0.0, self._now() - oldest)
-
-    # ---- what others left behind ------------------------------------------------------------------------------------
 
     def claim(self) -> int:
         """Lock and check the files of this name whose owner is gone, for `adopt` to move; return how many there are.
@@ -264,8 +258,6 @@ class SpoolStore:
         line.give_up(SPOOL_CORRUPT, len(found) - len(intact))
         line.give_up(EXPIRED, len(intact) - len(fresh))
         return len(found) - len(fresh) + added
-
-    # ---- its life ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Release the file; with rows in it, a later process adopts it. Idempotent."""

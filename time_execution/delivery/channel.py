@@ -100,8 +100,6 @@ class Channel:
         self.durable = durable
         self.set_attention(sleeping=True, lingering=False)
 
-    # ---- the calling side ------------------------------------------------------------------------------------------
-
     def offer(self, metric: Metric, size: int) -> None:
         """Queue a finished metric.
 
@@ -113,6 +111,13 @@ class Channel:
             self._refuse()
         else:
             self.admit((metric, size, time.perf_counter_ns()))
+
+    def put(self, item: Item) -> None:
+        """Queue an item the fast way where that is allowed; the decorator's wrappers have the same lines inlined."""
+        if len(self.queue) < self.attention and threading.get_ident() != self.owner:
+            self.append(item)
+        else:
+            self.admit(item)
 
     def admit(self, item: Item) -> None:
         """Take an item on the slow way: wake the worker, apply the overflow policy, or count it as rejected."""
@@ -213,8 +218,6 @@ class Channel:
         if any(entry.ticket <= self.flush_target for entry in entries):
             self._flush_mark = self._spool_appended
         self.ledger.drop(lost_as, len(fresh) - stored)
-
-    # ---- the worker's side -----------------------------------------------------------------------------------------
 
     def waiting(self) -> int:
         """Return how many metrics could be taken now: those in flight again, the spooled, the queued."""
@@ -337,8 +340,6 @@ class Channel:
         while self.queue:
             self._dequeue()
             self.ledger.drop("shutdown")
-
-    # ---- for everyone ----------------------------------------------------------------------------------------------
 
     def flush_ticket(self) -> tuple[int, int]:
         """Return what `is_settled` needs to tell whether all that was offered so far is settled. The lock is held."""

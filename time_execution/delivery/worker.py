@@ -88,8 +88,6 @@ class Worker:
         self._good = 0
         self._cap = self._channel.batch_items
 
-    # ---- called with the channel's lock held -----------------------------------------------------------------------
-
     def wake(self) -> None:
         """See to it that somebody deals with what was just queued; start the thread if there is none."""
         channel = self._channel
@@ -149,8 +147,6 @@ class Worker:
         if not self.is_alive():
             self.finished = True
         self._channel.changed.notify_all()
-
-    # ---- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         me = threading.current_thread()

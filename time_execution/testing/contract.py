@@ -67,8 +67,6 @@ class BackendContract:
         """Return what a name becomes in the store; by default itself."""
         return name
 
-    # ---- one metric, and batches of any shape --------------------------------------------------------------------
-
     def test_write_stores_one_metric(self, backend: Any) -> None:
         """A metric written by hand can be read back, with its fields."""
         backend.write("shop.orders", value=1.5, hostname="web-1", status="ok", count=3)
@@ -111,8 +109,6 @@ class BackendContract:
         backend.write("a", value=1, items=items)
         items.append("after")
         assert "after" not in str(list(self.read_back(backend)))
-
-    # ---- hostile input -------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=lambda name: ascii(name)[:40])
     def test_any_name_is_one_record(self, backend: Any, name: str) -> None:
@@ -160,8 +156,6 @@ class BackendContract:
         assert type(found[VALUE]) in {int, float}
         assert math.isclose(found[VALUE], number, rel_tol=1e-12)
 
-    # ---- time ----------------------------------------------------------------------------------------------------
-
     def test_timestamps_of_both_shapes_are_kept(self, backend: Any) -> None:
         """Nanoseconds, as the queue carries them, and datetimes name the same moment, to the microsecond."""
         moment = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -175,8 +169,6 @@ class BackendContract:
         backend.write("a", value=1)
         (found,) = self.read_back(backend)
         assert before <= _moment(found[TIMESTAMP]) <= datetime.now(timezone.utc) + timedelta(milliseconds=5)
-
-    # ---- life ----------------------------------------------------------------------------------------------------
 
     def test_closing_twice_is_no_error(self, backend: Any) -> None:
         """What was written is there after the first close, and the second does nothing."""
