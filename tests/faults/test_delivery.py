@@ -422,7 +422,7 @@ def test_a_backend_that_hangs_does_not_slow_its_callers(deliver, way):
     times.sort()
     assert times[4950] < 1e-3
     # A finished metric is looked through and copied in the calling thread; a measured call only appends.
-    assert times[2500] <= (5e-6 if way == "measured call" else 25e-6)
+    assert times[2500] <= (25e-6 if way == "measured call" else 100e-6)
     check_conservation(delivery.stats(), offered=5001)
     gate.open.set()
 
