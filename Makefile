@@ -187,4 +187,4 @@ clean: ## Remove what building and testing left; environments stay
 
 .PHONY: clean-all
 clean-all: clean ## Remove the virtual environments, too
-	@rm -rf .venv .venv-3.1?
+	@rm -rf .venv .venv-3.1? .bench-envs
