@@ -107,7 +107,8 @@ test-services: $(DEV) ## Run the tests against real servers (REQUIRE_SERVICES=1:
 .PHONY: coverage
 coverage: $(DEV) ## Run the tests and hold their branch coverage to its threshold
 	@"$(BIN)/coverage" erase
-	@$(call pytest_phases,"$(BIN)/coverage" run -m pytest)
+	@# Without those that want the machine for themselves: tracing would be most of what they measure.
+	@"$(BIN)/coverage" run -m pytest -n $(JOBS) -m "not serial and ($(SELECT))" $(ARGS)
 	@"$(BIN)/coverage" combine --quiet
 	@"$(BIN)/coverage" report
 
