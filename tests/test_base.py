@@ -162,7 +162,7 @@ def test_first_result_that_is_not_stored_is_raised(results, error, text):
 @pytest.mark.parametrize("results", [None, [], [STORED], (Stored(duplicate=True),)])
 def test_stored_is_no_error(results):
     """None, nothing and stored are all well."""
-    raise_unless_stored(results)
+    assert raise_unless_stored(results) is None
 
 
 # ---- timestamps ----------------------------------------------------------------------------------------------------
