@@ -12,6 +12,7 @@ from time_execution.exceptions import (
     BackendDenied,
     BackendRejected,
     BackendThrottled,
+    BackendUnavailable,
     BatchTooLarge,
     ConfigurationError,
 )
@@ -34,12 +35,14 @@ class Failure:
         reason: The exception's class name; safe to count and to show, unlike its text.
         after: The least pause in seconds that the server asked for, or None.
         denied: Whether asking again soon is pointless, so that the longest pause applies at once.
+        is_obscure: Whether it may be the fault of a single metric as well as of the backend.
     """
 
     verdict: Verdict
     reason: str
     after: float | None = None
     denied: bool = False
+    is_obscure: bool = False
 
 
 def understand(exc: BaseException) -> Failure:
@@ -51,7 +54,8 @@ def understand(exc: BaseException) -> Failure:
         return Failure(Verdict.REJECT, reason)
     if isinstance(exc, BackendThrottled):
         return Failure(Verdict.RETRY, reason, after=seconds_of(exc.retry_after))
-    return Failure(Verdict.RETRY, reason, denied=isinstance(exc, BackendDenied))
+    plain_outage = isinstance(exc, (BackendUnavailable, OSError))
+    return Failure(Verdict.RETRY, reason, denied=isinstance(exc, BackendDenied), is_obscure=not plain_outage)
 
 
 MAX_AGE = 300.0

@@ -13,6 +13,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from time_execution.delivery import lifecycle
+from time_execution.delivery.portion import Portion
 from time_execution.delivery.retry import Backoff, Failure, Verdict, seconds_of, understand
 from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 THREAD_NAME = "TimeExecutionThread"
 _OPEN_AFTER = 5
-_GOOD_BATCHES = 20
 _SHORTEST_SLEEP = 0.05
+_ADOPT_EVERY = 60.0
 
 
 class Worker:
@@ -78,15 +79,14 @@ class Worker:
         self.stopping = False
         self.finished = False
         self._died = False
-        self._adopted = False
+        self._adopt_at = -math.inf
         self._has_sent = False
         self._hopeless = False
         self._sleeping = True
         self._due_at: float | None = None
         self._retry_at = -math.inf
         self._failed = 0
-        self._good = 0
-        self._cap = self._channel.batch_items
+        self._portion = Portion(self._channel)
 
     def wake(self) -> None:
         """See to it that somebody deals with what was just queued; start the thread if there is none."""
@@ -155,8 +155,8 @@ class Worker:
         try:
             with channel.lock:
                 channel.owner = threading.get_ident()
-            self._adopt()
             while self._limit is None or handled < self._limit:
+                self._adopt()
                 batch = self._next_batch(me)
                 if batch is None:
                     break
@@ -190,11 +190,11 @@ class Worker:
                 channel.changed.notify_all()
 
     def _adopt(self) -> None:
-        """Take over the spools of processes that are gone, once."""
+        """Take over the spools of processes that are gone: at first, and from time to time when our own is empty."""
         channel = self._channel
-        if self._adopted or channel.store is None:
+        if channel.store is None or channel.spooled or channel.clock() < self._adopt_at:
             return
-        self._adopted = True
+        self._adopt_at = channel.clock() + _ADOPT_EVERY
         channel.store.claim()  # reads whole files, so without the lock
         adopted = True
         while adopted:
@@ -251,7 +251,7 @@ class Worker:
     def _take(self) -> list[Entry]:
         channel = self._channel
         self._due_at = None
-        batch = channel.take(self._cap)
+        batch = channel.take(self._portion.limit)
         channel.set_attention(sleeping=False, lingering=False)
         again = min(self._failed, len(batch))
         if again:
@@ -288,9 +288,9 @@ class Worker:
                 if self.thread is me and not self.stopping:
                     channel.ledger.delivered += len(batch)
                     channel.release(len(batch))
-                    self._schedule(stored=len(batch), kept=0, failure=failure, after=None)
+                    self._schedule(stored=len(batch), kept=[], failure=failure, after=None)
             return
-        if failure is not None and failure.verdict is not Verdict.RETRY:
+        if failure is not None and (failure.verdict is not Verdict.RETRY or self._is_proved(failure, batch)):
             results, rest = self._refused(batch, results, failure), []
         letters = self._write_dead_letters(batch, results)
         with channel.lock:
@@ -314,20 +314,23 @@ class Worker:
             kept = self._unexpired(kept + rest)
             self._failed = len(kept)
             channel.release(len(batch), kept)
-            self._schedule(stored=stored, kept=len(kept), failure=failure, after=after)
+            self._schedule(stored=stored, kept=kept, failure=failure, after=after)
             if self.failures and channel.is_urgent() and channel.store is not None:
                 channel.park()  # somebody waits, and the disk is the safest place to be had
+
+    def _is_proved(self, failure: Failure, batch: list[Entry]) -> bool:
+        """Whether the one metric of a batch is what the backend cannot take, though it did not say so."""
+        return failure.is_obscure and self._portion.is_to_blame(batch)
 
     def _refused(self, batch: list[Entry], results: list[Result], failure: Failure) -> list[Result]:
         """Turn a refusal of all that has no result into a result for each; a batch too large is halved instead."""
         rest = len(batch) - len(results)
         if failure.verdict is Verdict.SPLIT and len(batch) > 1:
-            self._cap = max(1, len(batch) // 2)
-            self._good = 0
+            self._portion.halve(len(batch))
             return results + [Retry(failure.reason)] * rest
         return results + [Reject(failure.reason)] * rest
 
-    def _schedule(self, *, stored: int, kept: int, failure: Failure | None, after: float | None) -> None:
+    def _schedule(self, *, stored: int, kept: Sequence[Entry], failure: Failure | None, after: float | None) -> None:
         channel = self._channel
         if failure is not None:
             channel.ledger.last_error = failure.reason
@@ -337,14 +340,17 @@ class Worker:
         if not kept:
             self.failures = 0
             self._retry_at = -math.inf
-            self._good += 1
-            if self._good % _GOOD_BATCHES == 0:  # a limit that was met once is tried again, but seldom
-                self._cap = min(channel.batch_items, self._cap + self._cap // 4 + 1)
+            self._portion.settled()
             return
         if failure is not None and failure.verdict is Verdict.SPLIT:
             self._retry_at = -math.inf  # a smaller batch is a different question: no need to wait
             return
-        self.failures = 1 if stored else self.failures + 1
+        if stored:
+            self.failures = 1
+        elif not (
+            failure is not None and failure.is_obscure and self._portion.narrow(kept, failures=self.failures + 1)
+        ):
+            self.failures += 1  # else the question is a new one, though not one to be put at once
         pause = self._backoff.pause(self.failures, after=after, denied=failure is not None and failure.denied)
         self._retry_at = channel.clock() + pause
 

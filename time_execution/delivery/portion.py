@@ -1,0 +1,109 @@
+"""How much is sent at once, and which metric is to blame when a backend fails without saying on what.
+
+A backend that stores a whole batch or raises may be down, or may choke on a metric that it will never store and that
+keeps all behind it from being sent. The two look alike, so the second is believed only when it is proved: the batches
+shrink until a metric fails alone, and it goes only when others, sent in between, are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from time_execution.delivery.channel import Channel
+    from time_execution.delivery.entry import Entry
+
+_PATIENCE = 3
+_PROOFS = 2
+_MOST_SUSPECTS = 8
+_GOOD_BATCHES = 20
+
+
+class Portion:
+    """The size of the next batch of one channel, and what it begins with.
+
+    Used by the worker alone, with the channel's lock held.
+
+    Args:
+        channel: Whose batches these are.
+
+    Attributes:
+        limit: The most metrics of the next batch.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.limit = channel.batch_items
+        self._good = 0
+        self._is_searching = False
+        self._has_stored = False
+        self._suspects: dict[Entry, int] = {}  # what failed alone -> how often another was stored meanwhile
+        self._turn = 0
+
+    def halve(self, count: int) -> None:
+        """Make the next batch half as large as one of `count` metrics that failed."""
+        self.limit = max(1, count // 2)
+        self._good = 0
+
+    def settled(self) -> None:
+        """Note that the backend had an answer for each metric of a batch, now released; let batches grow again."""
+        waiting = self._waiting()
+        was_neighbour = len(waiting) == len(self._suspects)
+        self._suspects = {entry: proofs + was_neighbour for entry, proofs in waiting.items()}
+        self._turn = 0
+        if waiting:
+            return
+        self._good += 1
+        whole = self._channel.batch_items
+        if self._is_searching:
+            self._has_stored = True
+            if self._good > 1:  # both halves of what failed are stored: it was no metric's fault
+                self.limit = min(whole, self.limit * 2)
+            self._is_searching = self.limit < whole
+        elif self._good % _GOOD_BATCHES == 0:  # a limit that the server set is tried again, but seldom
+            self.limit = min(whole, self.limit + self.limit // 4 + 1)
+
+    def is_to_blame(self, rest: Sequence[Entry]) -> bool:
+        """Whether what the backend failed on is one metric that failed alone before, while others were stored."""
+        return len(rest) == 1 and self._suspects.get(rest[0], 0) >= _PROOFS
+
+    def narrow(self, rest: Sequence[Entry], *, failures: int) -> bool:
+        """Look for the metric that the backend fails on, once it has failed often enough to suspect one.
+
+        Args:
+            rest: What it failed on and what stays in flight, in front of all else.
+            failures: How often in a row it has failed.
+
+        Returns:
+            Whether the next batch is a smaller one.
+        """
+        if not rest or not (self._is_searching or failures >= _PATIENCE):
+            return False
+        if not self._is_searching:
+            self._is_searching, self._has_stored = True, False
+        if len(rest) > 1:
+            self._suspects = {}
+            self.halve(len(rest))
+            return True
+        self.halve(1)
+        self._suspects = self._waiting()
+        self._suspects.setdefault(rest[0], int(self._has_stored))
+        self._turn += 1
+        self._let_another_go_first()
+        return False
+
+    def _waiting(self) -> dict[Entry, int]:
+        """Return the suspects that are still in flight: some are stored at last, given up, or gone to the disk."""
+        front = self._channel.in_flight[: len(self._suspects) + 1]
+        return {entry: proofs for entry, proofs in self._suspects.items() if entry in front}
+
+    def _let_another_go_first(self) -> None:
+        """Put in front what was not tried since one was last stored; when too many failed, start again in order."""
+        front = self._channel.take(len(self._suspects) + 1)
+        in_order = [*self._suspects, *(entry for entry in front if entry not in self._suspects)]
+        if self._turn >= min(len(in_order), _MOST_SUSPECTS):  # nobody can vouch for them: as in an outage
+            self._suspects = {}
+            self._turn = 0
+        first = in_order.pop(self._turn)
+        self._channel.in_flight[: len(front)] = [first, *in_order]
