@@ -1,16 +1,18 @@
-"""A metric that a backend fails on without saying so keeps nothing behind it, and an outage costs no metric.
+"""A metric that a backend fails on without saying so keeps nothing behind it: case D6; an outage costs no metric.
 
 Backends that answer for each metric need none of this; it is for those that store a whole batch or raise.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from tests.faults.harness import FaultBackend, check_conservation, quick
+from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendUnavailable
 from time_execution.types import Metric
 
@@ -54,9 +56,9 @@ def _sent(backend: Any, count: int, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", [Poisoned, OneByOne])
-@pytest.mark.parametrize("poison", [0, 7, 36, 96])
+@pytest.mark.parametrize("poison", [0, 7, 36, 90])
 def test_one_poisonous_metric_is_dropped_and_all_others_are_stored(kind, poison):
-    """Wherever it lies, whether batches are stored whole or one by one."""
+    """Wherever it lies, whether batches are stored whole or one by one (D6)."""
     backend = kind(poison)
     stats = _sent(backend, 100, bulk_size=40)
     assert backend.values() == [value for value in range(100) if value != poison]
@@ -89,6 +91,23 @@ def test_a_metric_whose_neighbours_fail_as_well_stays():
     assert stats["dropped"] == {}
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_a_backend_that_fails_at_random_costs_no_metric(share):
+    """Whatever fails alone does so by chance, and so do its neighbours, which is what clears it."""
+    draw = random.Random(20261122)
+    backend = FaultBackend()
+    backend._then = lambda metrics: _fail_at_random(draw.random() < share, backend, metrics)
+    stats = _sent(backend, 300, bulk_size=20, retry=Backoff(base=0.0005, cap=0.001))
+    assert stats["dropped"] == {}
+    assert sorted(backend.values()) == list(range(300))
+
+
+def _fail_at_random(fails, backend, metrics):
+    if fails:
+        raise RuntimeError
+    backend.keep(metrics)
+
+
 def test_a_poisonous_metric_that_is_alone_stays_until_others_come():
     """A backend that never stored anything since may just as well be down."""
     backend = Poisoned(0)
@@ -97,11 +116,11 @@ def test_a_poisonous_metric_that_is_alone_stays_until_others_come():
         assert not delivery.flush(0.3)
         assert delivery.stats()["pending"] == 1
         assert len(backend.attempts) > 5
-        delivery.write("poison.test", value=1)
-        delivery.write("poison.test", value=2)
+        for value in range(1, 10):
+            delivery.write("poison.test", value=value)
         assert delivery.flush(10.0)
         assert delivery.stats()["dropped"] == {"KeyError": 1}
-    assert backend.values() == [1, 2]
+    assert backend.values() == list(range(1, 10))
 
 
 @pytest.mark.parametrize("error", [BackendUnavailable, ConnectionResetError, TimeoutError])

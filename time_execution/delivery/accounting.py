@@ -26,7 +26,7 @@ class Ledger:
         duplicates: Delivered metrics that the store knew already, from an attempt whose answer was lost.
         dead_letters: Metrics written to the dead-letter file; they also count in `dropped`.
         worker_restarts: Workers that died and were replaced.
-        last_error: Class name and time of the latest failure, or None; never its text, which may hold secrets.
+        last_error: The latest failure: its class name, and its words where those are safe to show; or None.
     """
 
     __slots__ = (

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from time_execution.delivery.accounting import Ledger
-from time_execution.delivery.entry import DRAFT_BYTES, Entry, Item, weight_of
+from time_execution.delivery.entry import DRAFT_BYTES, Entry, Item, Register, weight_of
 from time_execution.delivery.statement import statement
-from time_execution.types import TIMESTAMP, Metric
+from time_execution.types import Metric
 
 if TYPE_CHECKING:
     from time_execution.delivery.spool import SpoolStore
@@ -71,6 +71,7 @@ class Channel:
         self.owner = 0
         self.closed = False
         self._abandoned = False
+        self._patience = 0.2
         self._reset()
 
     def _reset(self) -> None:
@@ -89,8 +90,7 @@ class Channel:
         self._spool_appended = 0
         self._flush_mark = 0
         self.owner = 0
-        self._nonce = os.urandom(8).hex()
-        self._sequence = 0
+        self._register = Register(self.clock)
         self._spool_base: dict[str, int] = {}
         self.attention = _ALWAYS if self.closed or self.durable else 0
 
@@ -136,17 +136,19 @@ class Channel:
     def _take_in(self, item: Item) -> None:
         if self.closed:  # while this thread waited for the lock
             self.ledger.reject("after_close")
-        elif self.durable and self.store is not None:
-            self._spool_items([item], counted=False)
+        elif self.durable and self._write_through(item):
+            return
         elif self._has_room(item) or self._make_room(item):
             self._enqueue(item)
 
     def _refuse(self) -> None:
-        """Count a metric that came too late; does not wait for a lock that a thread took with it to its end."""
-        held = self.lock.acquire(timeout=0.2)
+        """Count a metric that came too late; waits once, and not again, for a lock that an ended thread still holds."""
+        held = self.lock.acquire(timeout=self._patience)
         self.ledger.reject("after_close")
         if held:
             self.lock.release()
+        else:
+            self._patience = 0.0
 
     def check_process(self) -> None:
         """Notice a fork that ran no fork hooks, as under uWSGI; what the child had appended by then goes uncounted."""
@@ -192,8 +194,8 @@ class Channel:
             if self.closed:
                 self.ledger.reject("after_close")
                 return False
-        elif self.overflow == "spool" and self.store is not None:
-            self._spool_items([self._dequeue() for _ in range(min(len(self.queue), self.batch_items))])
+        elif self.overflow == "spool":
+            self._spool_oldest()
         if self.overflow in {"drop_oldest", "spool"}:
             while self.queue and not self._has_room(item):
                 self._dequeue()
@@ -203,21 +205,34 @@ class Channel:
         self.ledger.reject("queue_full")
         return False
 
-    def _spool_items(self, items: Sequence[Item], *, counted: bool = True) -> None:
-        """Write items through to the disk; what does not fit there is counted as dropped."""
-        if not counted:
-            self.ledger.taken += len(items)
-        entries = self._entries(items)
-        self.spool_entries(entries, lost_as="spool_full")
+    def _write_through(self, item: Item) -> bool:
+        """Put an item on the disk at once; False when the disk refuses."""
+        stored = self._to_disk(self._register.entries([item], after=self.ledger.taken))
+        self.ledger.taken += stored
+        return stored
 
-    def spool_entries(self, entries: Sequence[Entry], *, lost_as: str) -> None:
-        """Move entries that are in no spool yet onto the disk; those that find no room there are dropped."""
-        fresh = [entry.metric for entry in entries if entry.key is None]
-        stored = self.store.append(fresh) if self.store is not None and fresh else 0
+    def _spool_oldest(self) -> bool:
+        """Move the oldest batch of the queue to the disk; False when the queue is empty, or the disk refuses."""
+        before = self.ledger.taken
+        items = [self._dequeue() for _ in range(min(len(self.queue), self.batch_items))]
+        if items and self._to_disk(self._register.entries(items, after=before)):
+            return True
+        self.queue.extendleft(reversed(items))
+        self.ledger.taken = before
+        finished = [item[1] for item in items if isinstance(item[0], Metric)]
+        self.metric_count += len(finished)
+        self.metric_bytes += sum(finished)
+        return False
+
+    def _to_disk(self, entries: Sequence[Entry]) -> bool:
+        """Write entries that are in no spool yet to the disk: all, or none when it refuses or there is no spool."""
+        if self.store is None:
+            return False
+        stored = self.store.append([entry.metric for entry in entries])
         self._spool_appended += stored
-        if any(entry.ticket <= self.flush_target for entry in entries):
+        if stored and any(entry.ticket <= self.flush_target for entry in entries):
             self._flush_mark = self._spool_appended
-        self.ledger.drop(lost_as, len(fresh) - stored)
+        return stored == len(entries)
 
     def waiting(self) -> int:
         """Return how many metrics could be taken now: those in flight again, the spooled, the queued."""
@@ -239,7 +254,8 @@ class Channel:
             count = min(limit - len(self.in_flight), len(self.queue))
             if self.attention > 0:  # what leaves the queue still counts, until the worker looks again
                 self.attention = max(0, self.attention - count)
-            fresh = self._entries([self._dequeue() for _ in range(count)])
+            before = self.ledger.taken
+            fresh = self._register.entries([self._dequeue() for _ in range(count)], after=before)
             self.flight_bytes += sum(entry.size for entry in fresh)
             self.in_flight += fresh
         self.pressed = False
@@ -252,25 +268,6 @@ class Channel:
         rows = self.store.peek(limit, after=after) if self.store is not None else []
         self.in_flight += [Entry(metric, 0, now, 0, key) for key, metric in rows]
         self.spool_flight += len(rows)
-
-    def _entries(self, items: Sequence[Item]) -> list[Entry]:
-        """Make metrics of drafts, and give each its id."""
-        readings = time.perf_counter_ns()
-        wall_offset = time.time_ns() - readings
-        born_offset = self.clock() - readings * 1e-9
-        entries = []
-        ticket = self.ledger.taken - len(items)
-        for item in items:
-            ticket += 1
-            if isinstance(item[0], Metric):
-                metric, size = item[0], item[1]
-                metric.setdefault(TIMESTAMP, item[2] + wall_offset)
-            else:
-                metric, size = item[0].metric(item[1], item[2], wall_offset), DRAFT_BYTES
-            self._sequence += 1
-            metric.id = f"{self._nonce}-{self._sequence}"
-            entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset, ticket))
-        return entries
 
     def release(self, count: int, kept: Sequence[Entry] = ()) -> None:
         """End the flight of the first entries but those kept, which stay in front; their fate is counted already."""
@@ -309,12 +306,13 @@ class Channel:
         self.changed.notify_all()
 
     def park(self) -> None:
-        """Move all that is only in memory to the spool. The lock is held."""
+        """Move all that is only in memory to the spool; what the disk refuses stays. The lock is held."""
         fresh = [entry for entry in self.in_flight if entry.key is None]
-        queued = self._entries([self._dequeue() for _ in range(len(self.queue))])
-        self.in_flight = [entry for entry in self.in_flight if entry.key is not None]
-        self.flight_bytes = 0
-        self.spool_entries(fresh + queued, lost_as="spool_full")
+        if self._to_disk(fresh):
+            self.in_flight = [entry for entry in self.in_flight if entry.key is not None]
+            self.flight_bytes = 0
+            while self._spool_oldest():
+                pass
         self.changed.notify_all()
 
     def abandon(self) -> int:

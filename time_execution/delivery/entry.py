@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from time_execution.types import Metric
+from time_execution.types import TIMESTAMP, Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from time_execution.types import Draft
 
 Item: TypeAlias = "tuple[Draft, int, int] | tuple[Metric, int, int]"
@@ -39,3 +44,40 @@ class Entry:
 def weight_of(item: Item) -> int:
     """Return what an item weighs while it waits, in bytes."""
     return item[1] if isinstance(item[0], Metric) else DRAFT_BYTES
+
+
+class Register:
+    """Makes entries of what leaves a queue: metrics of drafts, and an id for each that no other process gives.
+
+    Used with the channel's lock held; a forked child makes its own.
+
+    Args:
+        clock: The channel's.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._process = os.urandom(8).hex()
+        self._sequence = 0
+
+    def entries(self, items: Sequence[Item], *, after: int) -> list[Entry]:
+        """Return an entry for each item, in order.
+
+        Args:
+            items: What leaves the queue; a finished metric is changed in place.
+            after: The ticket of what left before.
+        """
+        readings = time.perf_counter_ns()
+        wall_offset = time.time_ns() - readings
+        born_offset = self._clock() - readings * 1e-9
+        entries = []
+        for ticket, item in enumerate(items, after + 1):
+            if isinstance(item[0], Metric):
+                metric, size = item[0], item[1]
+                metric.setdefault(TIMESTAMP, item[2] + wall_offset)
+            else:
+                metric, size = item[0].metric(item[1], item[2], wall_offset), DRAFT_BYTES
+            self._sequence += 1
+            metric.id = f"{self._process}-{self._sequence}"
+            entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset, ticket))
+        return entries

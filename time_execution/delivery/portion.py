@@ -2,7 +2,8 @@
 
 A backend that stores a whole batch or raises may be down, or may choke on a metric that it will never store and that
 keeps all behind it from being sent. The two look alike, so the second is believed only when it is proved: the batches
-shrink until a metric fails alone, and it goes only when others, sent in between, are stored.
+shrink until a metric fails alone, and it goes only when others, sent in between, are stored each time. A backend that
+fails at random fails on those as well.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from time_execution.delivery.entry import Entry
 
 _PATIENCE = 3
-_PROOFS = 2
+_PROOFS = 8
 _MOST_SUSPECTS = 8
 _GOOD_BATCHES = 20
 
@@ -37,7 +38,6 @@ class Portion:
         self.limit = channel.batch_items
         self._good = 0
         self._is_searching = False
-        self._has_stored = False
         self._suspects: dict[Entry, int] = {}  # what failed alone -> how often another was stored meanwhile
         self._turn = 0
 
@@ -57,7 +57,6 @@ class Portion:
         self._good += 1
         whole = self._channel.batch_items
         if self._is_searching:
-            self._has_stored = True
             if self._good > 1:  # both halves of what failed are stored: it was no metric's fault
                 self.limit = min(whole, self.limit * 2)
             self._is_searching = self.limit < whole
@@ -80,15 +79,15 @@ class Portion:
         """
         if not rest or not (self._is_searching or failures >= _PATIENCE):
             return False
-        if not self._is_searching:
-            self._is_searching, self._has_stored = True, False
+        self._is_searching = True
         if len(rest) > 1:
             self._suspects = {}
             self.halve(len(rest))
             return True
         self.halve(1)
         self._suspects = self._waiting()
-        self._suspects.setdefault(rest[0], int(self._has_stored))
+        if rest[0] not in self._suspects:  # one more that fails: it may be the backend, so what was proved is not
+            self._suspects = dict.fromkeys((*self._suspects, rest[0]), 0)
         self._turn += 1
         self._let_another_go_first()
         return False

@@ -10,12 +10,16 @@ from enum import Enum
 
 from time_execution.exceptions import (
     BackendDenied,
+    BackendError,
     BackendRejected,
     BackendThrottled,
     BackendUnavailable,
     BatchTooLarge,
     ConfigurationError,
 )
+from time_execution.formats.redaction import Redactor
+
+_redactor = Redactor(max_text=200)
 
 
 class Verdict(Enum):
@@ -32,7 +36,8 @@ class Failure:
 
     Attributes:
         verdict: What to do with the metrics.
-        reason: The exception's class name; safe to count and to show, unlike its text.
+        reason: The exception's class name; what is counted.
+        text: The class name, and of the exception's own words those that are safe to show.
         after: The least pause in seconds that the server asked for, or None.
         denied: Whether asking again soon is pointless, so that the longest pause applies at once.
         is_obscure: Whether it may be the fault of a single metric as well as of the backend.
@@ -40,6 +45,7 @@ class Failure:
 
     verdict: Verdict
     reason: str
+    text: str
     after: float | None = None
     denied: bool = False
     is_obscure: bool = False
@@ -47,15 +53,26 @@ class Failure:
 
 def understand(exc: BaseException) -> Failure:
     """Return what an exception means; an unknown one means *try again*, so that nothing is given up by mistake."""
-    reason = type(exc).__name__
+    reason, text = type(exc).__name__, _text_of(exc)
     if isinstance(exc, BatchTooLarge):
-        return Failure(Verdict.SPLIT, reason)
+        return Failure(Verdict.SPLIT, reason, text)
     if isinstance(exc, BackendRejected):
-        return Failure(Verdict.REJECT, reason)
+        return Failure(Verdict.REJECT, reason, text)
     if isinstance(exc, BackendThrottled):
-        return Failure(Verdict.RETRY, reason, after=seconds_of(exc.retry_after))
+        return Failure(Verdict.RETRY, reason, text, after=seconds_of(exc.retry_after))
     plain_outage = isinstance(exc, (BackendUnavailable, OSError))
-    return Failure(Verdict.RETRY, reason, denied=isinstance(exc, BackendDenied), is_obscure=not plain_outage)
+    return Failure(Verdict.RETRY, reason, text, denied=isinstance(exc, BackendDenied), is_obscure=not plain_outage)
+
+
+def _text_of(exc: BaseException) -> str:
+    """Return the class name, and the text of an error whose words are our own or the operating system's.
+
+    A client's text may hold an address with its password, or the very metrics; ours is written with that in mind and
+    redacted all the same, since backends of others may use our classes.
+    """
+    name = type(exc).__name__
+    said = exc.args[:1] if isinstance(exc, BackendError) else (exc.strerror,) if isinstance(exc, OSError) else ()
+    return f"{name}: {_redactor.redact_text(said[0])}" if said and isinstance(said[0], str) and said[0] else name
 
 
 MAX_AGE = 300.0
@@ -81,13 +98,14 @@ class Backoff:
         base: The bound of the first pause, in seconds.
         cap: No pause is longer, in seconds, whatever the server asks for.
         max_age: Metrics older than this, in seconds, are given up when an attempt fails; None keeps them for ever.
-        jitter: Draws the pause between two bounds; replaced in tests.
+        jitter: Draws the pause between two bounds; replaced in tests. Not from the generator that a program may have
+            seeded for itself, and not the same in forked workers.
     """
 
     base: float = 0.5
     cap: float = 30.0
     max_age: float | None = MAX_AGE
-    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+    jitter: Callable[[float, float], float] = field(default=random.SystemRandom().uniform, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse bounds that could not be kept."""

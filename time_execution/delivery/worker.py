@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from time_execution.delivery import lifecycle
@@ -79,6 +79,7 @@ class Worker:
         self.stopping = False
         self.finished = False
         self._died = False
+        self._is_starting = False
         self._adopt_at = -math.inf
         self._has_sent = False
         self._hopeless = False
@@ -106,12 +107,14 @@ class Worker:
 
     def start(self) -> None:
         """Start the thread unless it runs; at the end of the interpreter, when none can start, do nothing."""
-        if self.is_alive():
+        # Starting a thread runs signal handlers and finalizers, which may write a metric and so come here again.
+        if self.is_alive() or self._is_starting:
             return
         if self._died:
             self._channel.ledger.worker_restarts += 1
             self._died = False
         self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._is_starting = True
         try:
             self.thread.start()
         except RuntimeError:  # Python 3.12 and later refuse new threads once the interpreter is ending
@@ -120,6 +123,8 @@ class Worker:
         else:
             self._hopeless = False
             lifecycle.come_last()
+        finally:
+            self._is_starting = False
 
     def hurry(self) -> None:
         """Send what waits at once, even in the middle of a pause after a failure."""
@@ -192,7 +197,7 @@ class Worker:
     def _adopt(self) -> None:
         """Take over the spools of processes that are gone: at first, and from time to time when our own is empty."""
         channel = self._channel
-        if channel.store is None or channel.spooled or channel.clock() < self._adopt_at:
+        if channel.store is None or self.stopping or channel.spooled or channel.clock() < self._adopt_at:
             return
         self._adopt_at = channel.clock() + _ADOPT_EVERY
         channel.store.claim()  # reads whole files, so without the lock
@@ -266,12 +271,13 @@ class Worker:
         try:
             outcome = self._send([entry.metric for entry in batch])
             # Consumed here, so that what an iterator reported before it raised is kept.
-            results.extend(repeat(STORED, len(batch)) if outcome is None else map(_sound, outcome))
+            answers = repeat(STORED, len(batch)) if outcome is None else map(_sound, outcome)
+            results.extend(islice(answers, len(batch) + 1))  # one more, so that an iterator comes to its end
         except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
             failure = understand(exc)
             self._log.tell(
                 f"{self._label}.{failure.reason}",
-                f"{self._label}: {failure.reason} while sending {len(batch)} metrics; {_NEXT[failure.verdict]}",
+                f"{self._label}: {failure.text}, while sending {len(batch)} metrics; {_NEXT[failure.verdict]}",
             )
         except BaseException:
             self._settle(me, batch[: len(results)], results, None)
@@ -333,7 +339,7 @@ class Worker:
     def _schedule(self, *, stored: int, kept: Sequence[Entry], failure: Failure | None, after: float | None) -> None:
         channel = self._channel
         if failure is not None:
-            channel.ledger.last_error = failure.reason
+            channel.ledger.last_error = failure.text
         if stored and not self._has_sent:
             self._has_sent = True
             lifecycle.come_last()  # a client that closes itself at exit has told the interpreter so by now
