@@ -1,14 +1,17 @@
-"""What every test gets: settings as if nothing was ever configured, and a failure for each thread it leaves behind."""
+"""What every test gets, settings as if nothing was ever configured, and what many ask for: deliveries."""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
 
+import hypothesis
 import pytest
 
+from tests.faults.harness import check_conservation, quick
 from time_execution import settings
 from time_execution.delivery import lifecycle
 from time_execution.delivery.worker import THREAD_NAME
@@ -17,6 +20,10 @@ from time_execution.guard import faults
 # A shell ignores SIGINT for what it runs in the background, and children inherit that: tests of Ctrl-C need it back.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+for _name, _examples in {"dev": 50, "ci": 500}.items():  # the same examples each time: a test must not need luck
+    hypothesis.settings.register_profile(_name, max_examples=_examples, derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +36,28 @@ def _clean_slate():
     faults.clear()
     for delivery in lifecycle.tracked():
         if not delivery.is_closed():
-            delivery.close(0.5)
+            delivery.close(0.1)
     deadline = time.monotonic() + 2.0
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name == THREAD_NAME]
     for thread in left:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread for thread in left if thread.is_alive()]
     assert not left, f"workers left running: {left}"
+
+
+@pytest.fixture
+def deliver():
+    """Make deliveries that the end of the test closes at once, with the books checked."""
+    made = []
+
+    def make(*args, **options):
+        made.append(quick(*args, **options))
+        return made[-1]
+
+    yield make
+    for delivery in made:
+        delivery.close(0.0)
+        check_conservation(delivery.stats())
 
 
 def pytest_make_parametrize_id(config, val, argname):

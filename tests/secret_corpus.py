@@ -29,6 +29,11 @@ class Login(NamedTuple):
     password: str
 
 
+def shown(value: Any) -> str:
+    """Return everything that can be seen of a value."""
+    return f"{value!r} {value}"
+
+
 # What must not be seen again, and a value that holds it.
 PLANTED: list[tuple[str, Any]] = [
     # Keys of a dict, in every spelling and at any depth.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 
 import pytest
 
+from tests.shown_errors import everything_shown
 from time_execution import config
 from time_execution.config import FIELDS, Values, discover, from_environment, from_file, is_disabled, validate
 from time_execution.exceptions import ConfigurationError
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_read_is_not_shown(tmp_path, name):
     (tmp_path / "binary").write_bytes(b"\xff\xfe hunter2")
     with pytest.raises(ConfigurationError, match="TIME_EXECUTION_ORIGIN_FILE: it must be the path of a file") as caught:
         from_environment({"TIME_EXECUTION_ORIGIN_FILE": name})
-    assert "hunter2" not in _everything_shown(caught.value)
+    assert "hunter2" not in everything_shown(caught.value)
 
 
 @pytest.mark.parametrize(("text", "disabled"), [("1", True), ("true", True), ("0", False), ("", False), (None, False)])
@@ -262,7 +262,7 @@ def test_a_wrong_file_is_named_without_its_lines(tmp_path, name, content, messag
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigurationError, match=message) as caught:
         from_file(tmp_path / name)
-    assert "hunter2" not in _everything_shown(caught.value)
+    assert "hunter2" not in everything_shown(caught.value)
 
 
 def test_nothing_is_discovered_where_nothing_is_said(tmp_path):
@@ -308,10 +308,3 @@ def test_what_config_offers_is_there():
     assert all(getattr(config, name) is not None for name in config.__all__)
     with pytest.raises(AttributeError, match="nothing_like_it"):
         getattr(config, "nothing_like_it")  # noqa: B009 - to a type checker, it is an error
-
-
-def _everything_shown(exc: BaseException) -> str:
-    """Return all that a traceback, `str` and `repr` show of an error, and of those behind it, shown or not."""
-    shown = [str(exc), repr(exc), "".join(traceback.format_exception_only(exc))]
-    shown += [_everything_shown(behind) for behind in (exc.__cause__, exc.__context__) if behind is not None]
-    return "\n".join(shown)

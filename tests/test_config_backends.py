@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-import pickle
 import sys
-import traceback
 import types
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 
 from tests import fake_backends
 from tests.fake_backends import Delivery, Failing, Plain, ReadyHook, Store, make_store
+from tests.shown_errors import everything_shown
 from time_execution.backends import registry
 from time_execution.backends.registry import Entry, import_string
 from time_execution.config import options, resolve_backend, resolve_backends, resolve_hook
@@ -272,7 +271,7 @@ def test_no_error_shows_a_secret(spec, monkeypatch, tmp_path):
     Path("planted").write_text(SECRET)
     with pytest.raises(ConfigurationError) as caught:
         resolve_backend(spec, index=0)
-    shown = _everything_shown(caught.value)
+    shown = everything_shown(caught.value)
     assert SECRET not in shown
     assert "backends[0]" in shown
 
@@ -332,13 +331,6 @@ def test_what_is_no_hook_says_why(spec, message):
     """Each mistake fails at once and names the place."""
     with pytest.raises(ConfigurationError, match=rf"hooks\[3\]: .*{message}"):
         resolve_hook(spec, index=3)
-
-
-def _everything_shown(exc: BaseException) -> str:
-    """Return all that a traceback, `str` and `repr` show of an error, and of those behind it, shown or not."""
-    shown = [str(exc), repr(exc), repr(pickle.dumps(str(exc))), "".join(traceback.format_exception_only(exc))]
-    shown += [_everything_shown(behind) for behind in (exc.__cause__, exc.__context__) if behind is not None]
-    return "\n".join(shown)
 
 
 def test_an_asynchronous_generator_is_no_hook():

@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 import weakref
@@ -14,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import DEADLINE, FaultBackend, Gate, in_threads, quick, run
+from tests.faults.harness import DEADLINE, FaultBackend, Gate, in_threads, quick
 from time_execution import install_sigterm
-from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery import lifecycle
 
 
@@ -54,28 +54,26 @@ def tracked(monkeypatch):
     monkeypatch.setattr(atexit, "unregister", lambda function: calls.append(("unregister", function)))
     if hasattr(os, "register_at_fork"):
         monkeypatch.setattr(os, "register_at_fork", lambda **hooks: calls.append(("fork", hooks)))
-    for name in ("_is_registered",):
-        if hasattr(lifecycle, name):
-            monkeypatch.setattr(lifecycle, name, False)
+    monkeypatch.setattr(lifecycle, "_is_registered", False)
     return calls
 
 
-def test_importing_registers_nothing(tmp_path):
+IMPORTING = """
+import atexit, os, threading
+registered = []
+atexit.register = lambda function, *_, **__: registered.append(function)
+os.register_at_fork = lambda **hooks: registered.extend(hooks.values())
+import time_execution.backends.threaded
+from time_execution.delivery import lifecycle
+ours = [function for function in registered if str(getattr(function, "__module__", "")).startswith("time_execution")]
+print(ours, lifecycle.tracked(), threading.active_count())
+"""
+
+
+def test_importing_registers_nothing():
     """An import alone starts no thread and registers nothing that runs at a fork or at the end."""
-    outcome, _ = run(
-        tmp_path,
-        """
-        import atexit
-        before = atexit._ncallbacks()
-        threads = threading.active_count()
-        import time_execution.backends.threaded
-        assert atexit._ncallbacks() == before == 0 or atexit._ncallbacks() == before
-        assert threading.active_count() == threads == 1
-        from time_execution.delivery import lifecycle
-        assert len(lifecycle._tracked) == 0
-        """,
-    )
-    assert (outcome.code, outcome.err) == (0, "")
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[] [] 1\n"
 
 
 def test_a_delivery_that_is_made_starts_no_thread():
@@ -169,40 +167,49 @@ def test_nowhere_to_say_it_is_no_error(tracked, monkeypatch, stream):
 
 
 def test_deliveries_may_be_made_while_all_are_closed(tracked):
-    """Threads that build deliveries at that very moment do not disturb `close_all` or the fork hook."""
-    kept = [Delivery() for _ in range(200)]
-    for delivery in kept:
-        lifecycle.track(delivery)
+    """Threads that build deliveries at that very moment disturb neither `close_all` nor the fork hook."""
+    made = []
 
-    class Building(Delivery):
-        def is_closed(self):  # called while `close_all` looks through what is tracked
-            kept.append(Delivery())
-            lifecycle.track(kept[-1])
-            return True
+    def build():
+        """Build one at the moment at which another is looked up, as another thread would; returns the other."""
+        made.append(Delivery())
+        lifecycle.track(made[-1])
+        return kept[0]
 
-    kept += [Building() for _ in range(10)]
-    for delivery in kept[200:]:
+    kept = [Delivery() for _ in range(10)]
+    for number, delivery in enumerate(kept):
         lifecycle.track(delivery)
+        if number % 3 == 1:
+            lifecycle._tracked[number] = build
     lifecycle.close_all()
+    lifecycle._after_fork()
+    assert all(delivery.told[0] == "begin_close" and delivery.told[-1] == "after_fork" for delivery in kept)
+    assert len(made) == 6
+    del lifecycle._tracked[1], lifecycle._tracked[4], lifecycle._tracked[7]
+    assert lifecycle.tracked() == [*kept, *made]
 
 
 def test_one_delivery_that_fails_keeps_no_other_from_its_end(tracked):
     """An exception out of one delivery, at a fork or at the end, leaves none of the others out."""
+    raised = []
 
-    class Failing(Delivery):
+    class Failing(FaultBackend):
         def after_fork(self):
+            raised.append("after_fork")
             raise RuntimeError
 
-    failing = [
-        ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)
-    ]
-    sound = [Delivery() for _ in range(5)]
-    more = [ThreadedBackend(type("Backend", (FaultBackend,), {"after_fork": Failing.after_fork})()) for _ in range(5)]
-    for delivery in sound:
+        def close(self, timeout=None):
+            raised.append("close")
+            raise RuntimeError
+
+    kept = [kind() for _ in range(3) for kind in (lambda: quick(Failing()), Delivery)]
+    for delivery in kept[1::2]:
         lifecycle.track(delivery)
     lifecycle._after_fork()
-    assert all(delivery.told == ["after_fork"] for delivery in sound)
-    assert len(failing + more) == 10
+    lifecycle.close_all()
+    assert raised == ["after_fork"] * 3 + ["close"] * 3
+    assert all(delivery.told[:2] == ["after_fork", "begin_close"] for delivery in kept[1::2])
+    assert all(delivery.told[2][0] == "close" for delivery in kept[1::2])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from time_execution import report
+from time_execution import exceptions, report
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, SECOND
 from time_execution.exceptions import TimeExecutionError
-from time_execution.formats.histogram import RELATIVE_ERROR
+from time_execution.formats.histogram import RELATIVE_ERROR, bounds, bucket_of
 from time_execution.report import Aggregate, Call
 from time_execution.types import Metric
 
@@ -35,6 +36,10 @@ def moment(second):
 def metric(name, value, second=0, **fields):
     timestamp = int((BASE + second) * SECOND)
     return Metric({"name": name, "value": value, "hostname": "h", "timestamp": timestamp, **fields})
+
+
+def kept(kind, name, value, unit=None):
+    return Metric({"name": name, "value": value, "timestamp": BASE * SECOND}, kind=kind, unit=unit)
 
 
 def write(path, metrics, **options):
@@ -114,6 +119,34 @@ class TestRead:
         assert report.slowest(path, "f") == []
         assert report.tail(path) == []
 
+    def test_kinds_and_units_are_told(self, path, rollup_rows):
+        """Timings are in ms, all else in what it was written with; timings come first, the others by name."""
+        rows = [metric("timing", 5.0), kept("value", "zebra", 1e9), kept("gauge", "depth", 3, unit="jobs")]
+        rows += [kept("counter", "bytes", 7, unit="B"), kept("event", "deploy", None), metric("slower", 50.0)]
+        write(path, rows, rollup_rows=rollup_rows)
+        assert [(row.name, row.kind, row.unit, row.is_timing) for row in report.read(path)] == [
+            ("slower", "timing", "ms", True),
+            ("timing", "timing", "ms", True),
+            ("bytes", "counter", "B", False),
+            ("deploy", "event", None, False),
+            ("depth", "gauge", "jobs", False),
+            ("zebra", "value", None, False),
+        ]
+        assert [(call.kind, call.unit) for call in report.tail(path)][2:4] == [("gauge", "jobs"), ("counter", "B")]
+        assert report.slowest(path, "depth")[0].unit == "jobs"
+        assert report.series(path, "bytes")[0].stats.unit == "B"
+
+    def test_a_file_of_an_earlier_release_holds_timings(self, path):
+        """Before there were kinds, all was reported as timings, and is still where nobody wrote since."""
+        write(path, [metric("f", 5.0)])
+        connection = sqlite3.connect(path)
+        for column in ("kind", "unit"):
+            connection.execute(f"ALTER TABLE names DROP COLUMN {column}")
+        connection.close()
+        (row,) = report.read(path)
+        assert (row.kind, row.unit, row.total) == ("timing", "ms", 5.0)
+        assert report.tail(path)[0].unit == "ms"
+
     @settings(max_examples=40, deadline=None)
     @given(
         st.lists(st.floats(1e-6, 1e9) | st.floats(-1e9, -1e-6) | st.just(0.0), min_size=1, max_size=60), st.booleans()
@@ -174,11 +207,56 @@ class TestSeries:
         assert [point.start for point in points] == [moment(120), moment(180), moment(240)]
         assert report.series(path, "unknown") == []
 
+    @pytest.mark.parametrize("width", [MINUTE, HOUR, DAY])
+    def test_all_functions_at_once_are_those_one_by_one(self, path, rollup_rows, width):
+        """Without a name there is a point for each period and function, the same as when asked for singly."""
+        rows = [metric(f"f{second % 3}", float(second), second) for second in range(0, 2 * DAY, 1711)]
+        write(path, rows, rollup_rows=rollup_rows)
+        write(path, [metric("f0", 1.0, -60)], rollup_rows=1 << 30)
+        singly = [point for number in range(3) for point in report.series(path, f"f{number}", seconds=width)]
+        every = report.series(path, seconds=width)
+        assert [point.start for point in every] == sorted(point.start for point in every)
+        assert sorted(every, key=lambda point: (point.stats.name, point.start)) == singly
+
+    def test_names_beyond_the_most_are_one_series(self, path, rollup_rows):
+        """What rollups do not tell apart is reported under one name, whether it is rolled up yet or not."""
+        write(path, [metric(f"f{number}", 1.0) for number in range(9)], rollup_rows=rollup_rows, max_names=4)
+        points = {point.stats.name: point.stats.calls for point in report.series(path)}
+        assert points == {row.name: row.calls for row in report.read(path)}
+        (overflow,) = report.series(path, "__overflow__")
+        assert overflow.stats.calls == points["__overflow__"] == 6
+        assert report.series(path, "f8") == []
+
     def test_a_width_that_is_not_kept_is_refused(self, path):
         """Only the widths of the rollups can be asked for."""
         write(path, [])
         with pytest.raises(ValueError, match="seconds must be one of"):
             report.series(path, "f", seconds=61)
+
+
+class TestHistograms:
+    """How values lie."""
+
+    def test_buckets_hold_the_values(self, path, rollup_rows):
+        """Each value is counted in the bucket around it, buckets ascend, and metrics without a number are in none."""
+        values = [0.5, 0.5, 120.0, 0.0, None, -3.0]
+        rows = [metric("f", value) for value in values] + [metric("event", None)]
+        write(path, rows[:-2] + rows[-1:], rollup_rows=rollup_rows)
+        write(path, rows[-2:-1], rollup_rows=1 << 30)
+        found = report.histograms(path)
+        assert found["event"] == {}
+        assert list(found["f"]) == sorted(found["f"])
+        for value in (0.5, 120.0):
+            (calls,) = (calls for bucket, calls in found["f"].items() if bounds(bucket)[0] < value <= bounds(bucket)[1])
+            assert calls == values.count(value)
+        assert sum(found["f"].values()) == 5
+
+    def test_range_and_pattern_select(self, path, rollup_rows):
+        """The range and the names are chosen as they are for figures."""
+        rows = [metric("a.f", 1.0, second) for second in (0, 60, 120)] + [metric("b.f", 1.0)]
+        write(path, rows, rollup_rows=rollup_rows)
+        found = report.histograms(path, since=moment(60), until=moment(120), pattern="a.*")
+        assert found == {"a.f": {bucket_of(1.0): 1}}
 
 
 class TestCalls:
@@ -222,10 +300,33 @@ class TestOpening:
         """There is an error of its own for a file that is not there, and none is created."""
         with pytest.raises(report.DatabaseMissingError, match=r"metrics\.db") as caught:
             report.read(path)
-        assert isinstance(caught.value, FileNotFoundError | TimeExecutionError)
+        assert isinstance(caught.value, FileNotFoundError)
+        assert isinstance(caught.value, TimeExecutionError)
         assert not path.exists()
 
-    @pytest.mark.parametrize("content", [b"plain text\n" * 200, b"", b"SQLite format 3\0" + b"\xff" * 5000])
+    def test_a_file_that_nothing_was_put_into_yet_is_as_good_as_missing(self, path):
+        """Between a writer's creating the file and its making the tables, there is no database as yet."""
+        path.touch()
+        with pytest.raises(report.DatabaseMissingError, match="empty"):
+            report.read(path)
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        with pytest.raises(report.DatabaseMissingError, match="empty"):
+            report.read(path)
+        connection.execute("CREATE TABLE foreign_one (x)")
+        connection.close()
+        with pytest.raises(report.NotADatabaseError):
+            report.read(path)
+
+    def test_errors_stand_in_the_tree_of_all_errors(self):
+        """One family, found in the module of exceptions and told there."""
+        for name in ("DatabaseError", "DatabaseMissingError", "NotADatabaseError"):
+            kind = getattr(exceptions, name)
+            assert getattr(report, name) is kind
+            assert issubclass(kind, exceptions.DatabaseError)
+            assert f" {name} " in (exceptions.__doc__ or "")
+
+    @pytest.mark.parametrize("content", [b"plain text\n" * 200, b"SQLite format 3\0" + b"\xff" * 5000])
     def test_another_file_says_so(self, path, content):
         """What is no metrics database is told apart from one that cannot be read."""
         path.write_bytes(content)
@@ -294,8 +395,9 @@ class TestAggregate:
         write(path, rows, rollup_rows=1)
         aggregates = report.aggregate_calls(report.tail(path))
         found = {row.name: row for row in report.read(path)}
-        for name, aggregate in aggregates.items():
-            stats = aggregate.stats(name)
+        assert {series.name for series in aggregates} == set(found)
+        for series, aggregate in aggregates.items():
+            name, stats = series.name, aggregate.stats(series)
             assert stats.total == pytest.approx(found[name].total)
             for field in ("calls", "errors", "p50", "p95", "p99", "min", "max", "first_seen", "last_seen"):
                 assert getattr(stats, field) == getattr(found[name], field), field
@@ -303,7 +405,7 @@ class TestAggregate:
     def test_nothing_counted_has_no_figures(self):
         """An empty aggregate raises instead of reporting zeros."""
         with pytest.raises(ValueError, match="nothing"):
-            Aggregate().stats("f")
+            Aggregate().stats(report.Series("f"))
 
 
 @pytest.mark.serial

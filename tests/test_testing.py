@@ -1,31 +1,24 @@
-"""The test kit: what it captures, how its clock moves, how its backend fails, and what its contract finds."""
+"""The test kit: what it captures, how its clock moves, how its backend fails."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import threading
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from time_execution import settings, time_execution, write_metric
-from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.memory import MemoryBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.exceptions import BackendTimeout, BackendUnavailable
-from time_execution.testing import BackendContract, Block, FakeClock, ScriptedBackend, StoreThenRaise, capture_metrics
+from time_execution.testing import Block, FakeClock, ScriptedBackend, StoreThenRaise, capture_metrics
 from time_execution.types import STORED, Metric, Reject, Retry
 
 
 @time_execution
 def work(result=1):
     return result
-
-
-# ---- capturing -------------------------------------------------------------------------------------------------------
 
 
 def test_metrics_are_captured_instead_of_sent():
@@ -117,9 +110,6 @@ def test_only_the_contract_needs_pytest():
     assert done.stdout.splitlines() == ["needs pytest", "has no Nothing"]
 
 
-# ---- the clock -------------------------------------------------------------------------------------------------------
-
-
 def test_the_clock_moves_when_told(fake_clock):
     """Both clocks advance together, in seconds and nanoseconds."""
     wall = fake_clock.time()
@@ -160,9 +150,6 @@ def test_delivery_takes_the_clock():
         assert not backend.wait_for_stored(1, timeout=0.1)
         clock.advance(3601)
         assert backend.wait_for_stored(1)
-
-
-# ---- the script ------------------------------------------------------------------------------------------------------
 
 
 def test_a_script_is_played_in_order():
@@ -237,167 +224,3 @@ def test_a_script_goes_on_after_a_fork():
         thread.start()
         thread.join(10)
     assert len(backend.stored) == 1
-
-
-# ---- the contract ----------------------------------------------------------------------------------------------------
-
-
-class Sound(BaseMetricsBackend):
-    """The least that passes."""
-
-    def __init__(self) -> None:
-        self.inner = MemoryBackend()
-
-    def write_many(self, metrics: Any) -> Any:
-        self.inner.write_many(metrics)
-
-
-class LosesLast(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        self.inner.write_many(list(metrics)[:-1] if len(metrics) > 1 else metrics)
-
-
-class FailsWhole(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        if any(type(value) not in (str, int, float) for metric in metrics for value in metric.values()):
-            raise TypeError
-        super().write_many(metrics)
-
-
-class Doubles(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        self.inner.write_many([*metrics, *metrics])
-
-
-class Reverses(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        self.inner.write_many(list(metrics)[::-1])
-
-
-class KeepsReferences(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        super().write_many(metrics)
-        self.inner.metrics[-len(metrics) :] = [
-            Metric({**mine, **{key: metric[key] for key in metric if key != "timestamp"}})
-            for mine, metric in zip(self.inner.metrics[-len(metrics) :], metrics, strict=True)
-        ]
-
-
-class Cuts(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        self.inner.write_many([Metric({**metric, "name": metric["name"].split("\n")[0]}) for metric in metrics])
-
-
-class Changes(Sound):
-    def bulk_write(self, metrics: Any) -> None:
-        for metric in metrics:
-            metric["extra"] = 1
-        self.inner.bulk_write(metrics)
-
-
-class Tells(Sound):
-    def __repr__(self) -> str:
-        return "Tells(password=hunter2)"
-
-
-class ClosesOnce(Sound):
-    closed = False
-
-    def close(self, timeout: float | None = None) -> None:
-        if self.closed:
-            raise RuntimeError
-        self.closed = True
-
-
-class Rounds(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        super().write_many(metrics)
-        for metric in self.inner.metrics:
-            metric["timestamp"] = metric["timestamp"].replace(microsecond=0)
-
-
-class NotThreadSafe(Sound):
-    def write_many(self, metrics: Any) -> Any:
-        kept = list(self.inner.metrics)
-        threading.Event().wait(0.0005)
-        super().write_many(metrics)
-        kept.append(self.inner.metrics[-1])
-        self.inner.metrics[:] = kept if len(metrics) == 1 else self.inner.metrics
-
-
-SUITE = """
-import pytest
-from tests import test_testing
-from time_execution.testing import BackendContract
-
-class Common(BackendContract):
-    survives_fork = False
-    secrets = ("hunter2",)
-
-    @pytest.fixture
-    def backend(self):
-        return getattr(test_testing, type(self).__name__.removeprefix("Test"))()
-
-    def read_back(self, backend):
-        return backend.inner.metrics
-"""
-FAULTS = {
-    "LosesLast": "test_a_batch_is_stored_in_order",
-    "FailsWhole": "test_a_hostile_value_harms_no_neighbour",
-    "Doubles": "test_write_stores_one_metric",
-    "Reverses": "test_a_batch_is_stored_in_order",
-    "KeepsReferences": "test_later_changes_do_not_reach_the_store",
-    "Cuts": "test_any_name_is_one_record",
-    "Changes": "test_what_is_handed_in_is_left_alone",
-    "Tells": "test_its_repr_shows_no_secret",
-    "ClosesOnce": "test_closing_twice_is_no_error",
-    "Rounds": "test_timestamps_of_both_shapes_are_kept",
-    "NotThreadSafe": "test_several_threads_write_at_once",
-}
-
-
-def run_pytest(folder: Path, suite: str, *options: str) -> str:
-    """Run a suite in a process of its own, away from this project's settings, and return what pytest printed."""
-    file = folder / "test_suite.py"
-    file.write_text(suite)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rA",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(folder),
-        str(file),
-    ]
-    return subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=110).stdout
-
-
-@pytest.fixture(scope="module")
-def verdicts(tmp_path_factory):
-    """What the contract says of a sound backend, and of each faulty one by the test that is there for its fault."""
-    suite = SUITE + "".join(f"\nclass Test{name}(Common): pass\n" for name in ["Sound", *FAULTS])
-    selection = " or ".join(["TestSound", *(f"(Test{name} and {test})" for name, test in FAULTS.items())])
-    return run_pytest(tmp_path_factory.mktemp("suite"), suite, "-k", selection)
-
-
-def test_a_sound_backend_passes_the_contract(verdicts):
-    """The whole suite is green for a backend that does what it should."""
-    assert not re.search("^(FAILED|ERROR) .*::TestSound::", verdicts, re.MULTILINE)
-    assert len(re.findall("^PASSED .*::TestSound::", verdicts, re.MULTILINE)) > 100
-
-
-@pytest.mark.parametrize("name", list(FAULTS))
-def test_the_contract_finds_what_is_wrong(verdicts, name):
-    """Each kind of fault is found by the test that is there for it."""
-    assert re.search(f"^FAILED .*::Test{name}::{FAULTS[name]}", verdicts, re.MULTILINE), verdicts[-3000:]
-
-
-def test_a_subclass_without_a_backend_is_told(tmp_path):
-    """The error of an unfinished subclass names what is missing."""
-    suite = "from time_execution.testing import BackendContract\nclass TestIt(BackendContract): pass\n"
-    assert "TestIt must have a fixture named backend" in run_pytest(tmp_path, suite, "-x")
-    assert BackendContract.secrets == ()

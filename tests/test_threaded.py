@@ -1,58 +1,24 @@
-"""`ThreadedBackend` as its users know it: how it is built, when batches leave, what its numbers say."""
+"""`ThreadedBackend` as its users know it: how it is built, how it ends."""
 
 from __future__ import annotations
 
 import functools
 import math
-import threading
-import time
-from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 
-from tests.faults.harness import (
-    DEADLINE,
-    FakeClock,
-    FaultBackend,
-    Gate,
-    check_conservation,
-    in_threads,
-    quick,
-    wait_for,
-)
-from time_execution import settings, time_execution, write_metric
+from tests.faults.harness import FaultBackend, check_conservation, wait_for
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.threaded import ThreadedBackend
-from time_execution.delivery.retry import Backoff
-from time_execution.exceptions import BackendRejected, ConfigurationError
-from time_execution.types import Metric
+from time_execution.exceptions import ConfigurationError
 
 NEVER = 60.0
-
-
-@pytest.fixture
-def deliver():
-    """Make deliveries that the end of the test closes at once, with the books checked."""
-    made = []
-
-    def make(*args, **options):
-        made.append(quick(*args, **options))
-        return made[-1]
-
-    yield make
-    for delivery in made:
-        delivery.close(0.0)
-        check_conservation(delivery.stats())
 
 
 class Recorder(FaultBackend):
     def __init__(self, *args, **kwargs):
         super().__init__()
         self.made_with = args, kwargs
-
-
-# ---- how it is built -------------------------------------------------------------------------------------------------
 
 
 def test_a_class_is_built_with_its_arguments():
@@ -147,57 +113,6 @@ def test_the_repr_shows_the_backend_and_no_arguments():
     assert shown == "ThreadedBackend(backend=Recorder())"
 
 
-# ---- when batches leave ----------------------------------------------------------------------------------------------
-
-
-def test_a_full_batch_leaves_at_once(deliver):
-    """bulk_size metrics leave without waiting for bulk_timeout; the rest lingers."""
-    store = FaultBackend()
-    delivery = deliver(store, bulk_size=10, bulk_timeout=NEVER)
-    for value in range(25):
-        delivery.write("a", value=value)
-    assert wait_for(delivery, lambda: len(store.stored) == 20)
-    assert not wait_for(delivery, lambda: len(store.stored) > 20, timeout=0.1)
-    assert store.attempts == [list(range(10)), list(range(10, 20))]
-    assert delivery.stats()["queued"] == 5
-
-
-def test_a_full_batch_of_measured_calls_leaves_at_once(deliver):
-    """What the fast way of a measured call appends wakes the worker when the batch is full."""
-    store = FaultBackend()
-    delivery = deliver(store, bulk_size=10, bulk_timeout=NEVER, queue_timeout=NEVER)
-    measured = time_execution(lambda: None)
-    settings.configure(backends=[delivery])
-    for _ in range(30):
-        measured()
-        time.sleep(0)
-    assert wait_for(delivery, lambda: len(store.stored) == 30)
-
-
-def test_a_batch_that_is_not_full_leaves_when_its_time_is_up(deliver):
-    """The first metric of a batch waits bulk_timeout and takes those along that came meanwhile."""
-    clock = FakeClock(0.0)
-    store = FaultBackend()
-    delivery = deliver(store, clock=clock, bulk_timeout=5.0)
-    delivery.write("a", value=1)
-    clock.advance(3.0)
-    delivery.write("a", value=2)
-    clock.advance(1.9)
-    assert not wait_for(delivery, lambda: store.stored, timeout=0.05)
-    clock.advance(0.2)
-    assert wait_for(delivery, lambda: store.stored)
-    assert store.attempts == [[1, 2]]
-
-
-def test_a_bulk_size_beyond_the_queue_is_cut_to_it(deliver):
-    """A queue smaller than the batch size makes a batch when it is full, not never."""
-    store = FaultBackend()
-    delivery = deliver(store, queue_maxsize=5, bulk_size=500, bulk_timeout=NEVER)
-    for value in range(5):
-        delivery.write("a", value=value)
-    assert wait_for(delivery, lambda: len(store.stored) == 5)
-
-
 def test_start_worker_starts_the_thread_and_only_once(deliver):
     """`start_worker` starts the one daemon thread that bears upstream's name."""
     delivery = deliver(FaultBackend())
@@ -210,277 +125,14 @@ def test_start_worker_starts_the_thread_and_only_once(deliver):
     assert thread.is_alive()
 
 
-def test_only_the_worker_ever_calls_the_backend(deliver):
-    """Batches, from however many callers, come from one thread, and the same one closes."""
-    store = FaultBackend()
-    closers = []
-    store.close = lambda timeout=None: closers.append(threading.get_ident())  # type: ignore[method-assign]
-    delivery = deliver(store, bulk_size=7)
-    in_threads(8, lambda _: [delivery.write("a", value=1) for _ in range(100)])
-    assert delivery.flush(DEADLINE)
-    delivery.close()
-    assert len(store.stored) == 800
-    assert store.threads == set(closers)
-    assert len(closers) == 1
+def test_a_stray_backend_class_needs_a_method():
+    """A subclass of our base without any of the three methods is refused when it is built."""
 
+    class Empty(BaseMetricsBackend):
+        pass
 
-# ---- what arrives ----------------------------------------------------------------------------------------------------
-
-
-def test_a_metric_arrives_as_it_was_when_it_was_written(deliver):
-    """What the caller does to its dict and lists after `write` does not show (B8)."""
-    store = FaultBackend()
-    gate = Gate(store.keep)
-    store._script.append(gate)
-    delivery = deliver(store)
-    delivery.write("first", value=0)
-    gate.wait()
-    fields: dict[str, Any] = {"tags": ["a"], "deep": {"x": [1]}}
-    delivery.write("a", **fields)
-    batch: list[dict[str, Any]] = [{"name": "b", "tags": fields["tags"]}]
-    delivery.bulk_write(batch)
-    fields["tags"].append("late")
-    fields["deep"]["x"].append(2)
-    batch[0]["late"] = True
-    gate.open.set()
-    assert delivery.flush(DEADLINE)
-    assert store.stored[1]["tags"] == store.stored[2]["tags"] == ["a"]
-    assert store.stored[1]["deep"] == {"x": [1]}
-    assert "late" not in store.stored[2]
-
-
-def test_what_is_written_is_not_changed(deliver):
-    """Neither `write`, `bulk_write` nor delivery touch the caller's dicts."""
-    delivery = deliver(FaultBackend())
-    metric = {"name": "a", "value": 1}
-    typed = Metric({"name": "b"}, kind="counter", unit="B")
-    delivery.bulk_write([metric, typed])
-    assert delivery.flush(DEADLINE)
-    assert metric == {"name": "a", "value": 1}
-    assert typed == {"name": "b"}
-    assert typed.id is None
-
-
-def test_kinds_and_units_arrive(deliver):
-    """What is written by hand is a value, a metric keeps its kind and unit, a measured call is a timing."""
-    store = FaultBackend()
-    delivery = deliver(store)
-    delivery.write("hand")
-    delivery.bulk_write([{"name": "batch"}, Metric({"name": "typed"}, kind="gauge", unit="B")])
-    with settings(backends=[delivery]):
-        time_execution(name="timing")(lambda: None)()
-    assert delivery.flush(DEADLINE)
-    found = {metric["name"]: (metric.kind, metric.unit) for metric in store.stored}
-    assert found == {
-        "hand": ("value", None),
-        "batch": ("value", None),
-        "typed": ("gauge", "B"),
-        "timing": ("timing", None),
-    }
-
-
-def test_a_timestamp_is_the_moment_of_the_write(deliver):
-    """An absent timestamp is filled in with the moment of the call, however long it waited; a given one stays."""
-    store = FaultBackend()
-    gate = Gate(store.keep)
-    store._script.append(gate)
-    delivery = deliver(store)
-    given = datetime(2020, 1, 1, tzinfo=timezone.utc)
-    delivery.write("first")
-    gate.wait()
-    before = datetime.now(timezone.utc)
-    delivery.write("absent")
-    delivery.write("given", timestamp=given)
-    after = datetime.now(timezone.utc)
-    threading.Event().wait(0.05)
-    gate.open.set()
-    assert delivery.flush(DEADLINE)
-    stored = {metric["name"]: metric["timestamp"] for metric in store.stored}
-    assert stored["given"] == given
-    assert (before - stored["absent"]).total_seconds() < 0.002
-    assert (stored["absent"] - after).total_seconds() < 0.002
-
-
-def test_a_backend_may_ask_for_nanoseconds(deliver):
-    """A backend with `wants_nanoseconds` gets integers, whatever was written."""
-
-    class Nano(FaultBackend):
-        wants_nanoseconds = True
-
-    store = Nano()
-    delivery = deliver(store)
-    delivery.write("a")
-    delivery.write("b", timestamp=datetime(1970, 1, 2, tzinfo=timezone.utc))
-    assert delivery.flush(DEADLINE)
-    first, second = (metric["timestamp"] for metric in store.stored)
-    assert type(first) is int
-    assert abs(first - time.time_ns()) < 60 * 10**9
-    assert second == 86400 * 10**9
-
-
-def test_ids_are_unique_and_in_order(deliver):
-    """Each metric has an id of its own: the process's nonce and a number that grows."""
-    store = FaultBackend()
-    deliveries = [deliver(store), deliver(store)]
-    for delivery in deliveries:
-        for value in range(50):
-            delivery.write("a", value=value)
-        assert delivery.flush(DEADLINE)
-    parts = [str(metric.id).split("-") for metric in store.stored]
-    assert len({metric.id for metric in store.stored}) == 100
-    assert {len(nonce) for nonce, _ in parts} == {16}
-    assert [int(number) for _, number in parts[:50]] == list(range(1, 51))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"lock": threading.Lock()},
-        {"function": lambda: 1},
-        {"self": 1, "metrics": 2, "name_": 3},
-        {"deep": [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]},
-        {"nan": math.nan, "inf": math.inf, "huge": 10**400},
-        {"text": "\ud800"},
-        {"bytes": b"\xff" * 100},
-    ],
-    ids=lambda fields: next(iter(fields)),
-)
-def test_what_no_store_can_keep_does_not_hurt_its_neighbours(deliver, fields):
-    """A strange value is kept in a safe form, or its metric given up; the other metrics of the batch arrive (B3)."""
-    store = FaultBackend()
-    delivery = deliver(store)
-    with settings(backends=[delivery]):
-        write_metric("before", value=1)
-        write_metric("odd", **fields)
-        write_metric("after", value=1)
-    assert delivery.flush(DEADLINE)
-    assert [metric["name"] for metric in store.stored] == ["before", "odd", "after"]
-
-
-def test_plain_backends_of_users_work_under_it(deliver):
-    """A backend that has only `write(name, **data)`, without our base class, is enough."""
-
-    class Plain:
-        def __init__(self):
-            self.written = []
-
-        def write(self, name, **data):
-            self.written.append((name, data))
-
-    backend = Plain()
-    delivery = deliver(backend)
-    delivery.write("a", value=1)
-    assert delivery.flush(DEADLINE)
-    name, data = backend.written[0]
-    assert (name, data.pop("value"), sorted(data)) == ("a", 1, ["timestamp"])
-    delivery.close()
-
-
-# ---- what its numbers say --------------------------------------------------------------------------------------------
-
-KEYS = {
-    "offered",
-    "accepted",
-    "rejected",
-    "delivered",
-    "dropped",
-    "pending",
-    "queued",
-    "in_flight",
-    "spooled",
-    "adopted",
-    "retries",
-    "retried",
-    "duplicates_suppressed",
-    "dead_letters",
-    "bytes",
-    "oldest_age",
-    "last_error",
-    "worker_restarts",
-    "state",
-    "failures",
-}
-
-
-def test_stats_has_every_key_from_the_start(deliver):
-    """All keys are there before the first metric, and all that count are zero."""
-    stats = deliver(FaultBackend()).stats()
-    assert set(stats) >= KEYS
-    assert {key: value for key, value in stats.items() if value} == {"state": "ok"}
-
-
-def test_stats_tell_the_age_of_what_waits(deliver):
-    """`oldest_age` grows while the oldest metric waits, and is zero when nothing does."""
-    gate = Gate()
-    delivery = deliver(FaultBackend([gate]))
-    delivery.write("a", value=1)
-    gate.wait()
-    first = delivery.stats()["oldest_age"]
-    threading.Event().wait(0.02)
-    second = delivery.stats()["oldest_age"]
-    assert 0.0 < first < second < DEADLINE
-    gate.open.set()
-    assert delivery.flush(DEADLINE)
-    assert delivery.stats()["oldest_age"] == 0.0
-
-
-def test_the_state_follows_the_backend(deliver):
-    """`state` goes from ok over failing to open, and back with the first success."""
-    clock = FakeClock(0.0)
-    store = FaultBackend([OSError] * 6)
-    delivery = deliver(store, clock=clock, retry=Backoff(base=1.0, cap=1.0, jitter=lambda _, high: high))
-    states = [delivery.stats()["state"]]
-    delivery.write("a", value=1)
-    while delivery.channel.waiting() and clock.now < 100.0:
-        clock.advance(0.25)
-        wait_for(delivery, lambda: False, timeout=0.001)
-        states.append(delivery.stats()["state"])
-    order = [state for index, state in enumerate(states) if index == 0 or states[index - 1] != state]
-    assert order == ["ok", "failing", "open", "ok"]
-    assert delivery.stats()["last_error"] == "OSError"
-
-
-def test_stats_show_no_text_of_an_error(deliver):
-    """The text of an exception, which may hold a secret, is in no number of ours."""
-    delivery = deliver(FaultBackend([BackendRejected("hunter2")], then=ConnectionError("hunter2")))
-    delivery.write("a", value=1)
-    delivery.write("a", value=1)
-    assert wait_for(delivery, lambda: delivery.stats()["last_error"])
-    assert "hunter2" not in str(delivery.stats())
-
-
-def test_reasons_without_end_share_a_counter(deliver):
-    """A server that invents a new reason for each metric cannot grow the counters."""
-    from time_execution.types import Reject
-
-    def invent(metrics):
-        return [Reject(f"reason {metric['value']}") for metric in metrics]
-
-    delivery = deliver(FaultBackend(then=invent), queue_maxsize=1000)
-    for value in range(1000):
-        delivery.write("a", value=value)
-    assert delivery.flush(DEADLINE)
-    dropped = delivery.stats()["dropped"]
-    assert sum(dropped.values()) == 1000
-    assert len(dropped) <= 60
-
-
-def test_what_is_refused_goes_to_the_dead_letters(deliver, tmp_path):
-    """Refused metrics are kept in the file, with their reason, and counted as dropped, too."""
-    from time_execution.delivery.deadletter import read
-    from time_execution.types import STORED, Reject
-
-    def refuse_odd(metrics):
-        return [Reject("odd", "not even") if metric["value"] % 2 else STORED for metric in metrics]
-
-    path = tmp_path / "letters.jsonl"
-    delivery = deliver(FaultBackend(then=refuse_odd), dead_letters=path)
-    for value in range(10):
-        delivery.write("a", value=value)
-    assert delivery.flush(DEADLINE)
-    stats = delivery.stats()
-    assert (stats["dead_letters"], stats["dropped"]) == (5, {"odd": 5})
-    assert [letter.metric["value"] for letter in read(path)] == [1, 3, 5, 7, 9]
+    with pytest.raises(TypeError):
+        ThreadedBackend(Empty)
 
 
 def test_a_delivery_is_a_context_manager(deliver):
@@ -521,24 +173,3 @@ def test_a_delivery_with_a_spool_lets_go_of_its_file(tmp_path, deliver):
     check_conservation(second.stats(), offered=20, pending=0)
     assert second.stats()["adopted"] == 20
     check_conservation(first.stats())
-
-
-def test_a_stray_backend_class_needs_a_method():
-    """A subclass of our base without any of the three methods is refused when it is built."""
-
-    class Empty(BaseMetricsBackend):
-        pass
-
-    with pytest.raises(TypeError):
-        ThreadedBackend(Empty)
-
-
-def test_what_the_spool_has_to_say_is_logged(tmp_path, caplog):
-    """Trouble that the spool met with stands in the log, under the backend's name, once the worker holds no lock."""
-    delivery = quick(FaultBackend(), spool=tmp_path / "spool")
-    delivery.channel.store.news.append("the disk is full; trying again in 30 s")
-    delivery.write("a", value=1)
-    assert delivery.flush(DEADLINE)
-    delivery.close(DEADLINE)
-    assert "FaultBackend: the disk is full; trying again in 30 s" in caplog.messages
-    assert not delivery.channel.store.news

@@ -1,186 +1,24 @@
-"""Files that many write at once: whole lines, each once, whatever happens to the file and to the writers."""
+"""Files of lines: turning over, what happens to the file, and what may be at its path."""
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from time_execution.backends.files import CSVBackend, JSONLinesBackend, append_file
+from tests.backends.line_files import ENVIRONMENT, names_in
+from time_execution.backends.files import CSVBackend, JSONLinesBackend
 from time_execution.backends.files.append_file import AppendFile
-from time_execution.backends.files.csv import COLUMNS
 from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
-
-ROOT = Path(__file__).parents[2]
-WRITER = """
-import sys
-from time_execution.backends.files import JSONLinesBackend, CSVBackend
-kind, path, label, batches, size, options = sys.argv[1:]
-backend = {"jsonl": JSONLinesBackend, "csv": CSVBackend}[kind](path, **eval(options))
-print("ready", flush=True)
-sys.stdin.readline()
-for batch in range(int(batches)):
-    names = [f"{label}-{batch}-{number}" for number in range(int(size))]
-    backend.bulk_write([{"name": name, "value": 1, "note": "x" * 50} for name in names])
-    print(batch, flush=True)
-"""
-
-
-def start_writer(kind, path, label, *, batches=50, size=10, **options):
-    """Start a process that writes batches once it is told to, and prints the number of each that is stored."""
-    arguments = [kind, str(path), str(label), str(batches), str(size), repr(options)]
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-def run_together(writers):
-    """Let all begin at once, wait for all, and return what each printed."""
-    for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    printed = [writer.communicate(timeout=60)[0] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * len(writers)
-    return printed
-
-
-def lines_of(path):
-    """Return the lines of a file and of its older ones, oldest first."""
-    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: -int(file.suffix[1:]))
-    return [line for file in [*older, path] if file.exists() for line in file.read_bytes().splitlines()]
-
-
-def names_in(path):
-    """Return the names of all metrics in a JSON-lines file and in its older ones."""
-    return [json.loads(line)["name"] for line in lines_of(path)]
-
-
-# ---- several processes -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("max_bytes", [None, 2_000])
-def test_processes_share_a_file(tmp_path, max_bytes):
-    """Four processes write at once, also while the file turns over: no line is torn, lost or doubled."""
-    path = tmp_path / "metrics.jsonl"
-    options = {} if max_bytes is None else {"max_bytes": max_bytes, "backup_count": 5000}
-    run_together([start_writer("jsonl", path, label, batches=100, size=4, **options) for label in range(4)])
-    counts = Counter(names_in(path))
-    assert set(counts.values()) == {1}
-    assert len(counts) == 4 * 100 * 4
-    if max_bytes is not None:
-        sizes = [file.stat().st_size for file in tmp_path.iterdir()]
-        assert len(sizes) > 5
-        assert max(sizes) <= max_bytes
-
-
-def test_processes_share_a_header(tmp_path):
-    """Four processes begin a CSV file at once, and it has its header once, at the top of each file."""
-    path = tmp_path / "metrics.csv"
-    run_together([start_writer("csv", path, label, max_bytes=20_000, backup_count=500) for label in range(4)])
-    for file in tmp_path.iterdir():
-        with file.open(newline="") as opened:
-            rows = list(csv.reader(opened, strict=True))
-        assert rows[0] == list(COLUMNS)
-        assert list(COLUMNS) not in rows[1:]
-        assert {len(row) for row in rows} == {len(COLUMNS)}
-    assert len(lines_of(path)) == 4 * 50 * 10 + len(list(tmp_path.iterdir()))
-
-
-def test_a_killed_process_holds_up_nobody(tmp_path):
-    """Case L2: of processes killed at any moment, at most the last line is torn, and others go on."""
-    path = tmp_path / "metrics.jsonl"
-    survivor = start_writer("jsonl", path, "survivor", batches=300, max_bytes=20_000, backup_count=5000)
-    victims = [
-        start_writer("jsonl", path, number, batches=10**6, size=50, max_bytes=20_000, backup_count=5000)
-        for number in range(6)
-    ]
-    for writer in [survivor, *victims]:
-        assert writer.stdout.readline() == "ready\n"
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    stored: Counter[int] = Counter()
-    for number, victim in enumerate(victims):
-        for _ in range(5 + 3 * number):
-            victim.stdout.readline()
-        victim.send_signal(signal.SIGKILL)
-        stored[number] = len([line for line in victim.communicate()[0].splitlines() if line]) + 5 + 3 * number
-    assert len(survivor.communicate(timeout=60)[0].splitlines()) == 300
-    whole: Counter[str] = Counter()
-    torn = 0
-    for line in lines_of(path):
-        try:
-            whole[json.loads(line)["name"]] += 1
-        except ValueError:
-            torn += 1
-    assert torn <= len(victims)
-    assert set(whole.values()) == {1}
-    for number in stored:
-        told = {f"{number}-{batch}-{item}" for batch in range(stored[number] - 1) for item in range(50)}
-        assert told <= set(whole)
-
-
-def test_a_stopped_process_cannot_block_for_ever(tmp_path, monkeypatch):
-    """A lock that nobody gives back is an error after a while, and the batch is sent again."""
-    fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(append_file, "_LOCK_TIMEOUT", 0.05)
-    path = tmp_path / "metrics.jsonl"
-    with path.open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(BackendUnavailable, match="locked by another"):
-            JSONLinesBackend(path).write("a")
-    JSONLinesBackend(path).write("b")
-    assert names_in(path) == ["b"]
-
-
-def test_a_lock_is_released_also_where_a_child_inherited_the_file(tmp_path):
-    """A child forked in the middle of a write does not keep the file locked."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this platform cannot fork")
-    path = tmp_path / "metrics.jsonl"
-    children = []
-    real = append_file._write_all
-
-    def write_and_fork(file, data, size):
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
-        os.close(reader)
-        children.append((child, writer))
-        real(file, data, size)
-
-    append_file._write_all = write_and_fork
-    try:
-        JSONLinesBackend(path).write("a")
-    finally:
-        append_file._write_all = real
-    JSONLinesBackend(path).write("b")
-    for child, writer in children:
-        os.close(writer)
-        os.waitpid(child, 0)
-    assert names_in(path) == ["a", "b"]
-
 
 # ---- turning over ----------------------------------------------------------------------------------------------------
 
@@ -284,9 +122,8 @@ backend.write("last")
 print(stored)
 """
     path = tmp_path / "metrics.jsonl"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 10
     assert names_in(path)[-1] == "last"

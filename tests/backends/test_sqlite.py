@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import sqlite3
 import stat
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.backends.sqlite_rows import NOW, core, stored
 from tests.strategies import metrics
 from time_execution import report
 from time_execution.backends.base import batch_sender
@@ -25,37 +24,6 @@ from time_execution.backends.sqlite.schema import SECOND
 from time_execution.exceptions import BackendUnavailable, ConfigurationError
 from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES, hostile_values
 from time_execution.types import Metric
-
-NOW = 1_700_000_000 * SECOND
-FOREVER: dict[str, Any] = {"retention": None, "minute_retention": None, "hour_retention": None}
-COLUMNS = "name, value, hostname, timestamp, fields"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.db"
-
-
-@pytest.fixture
-def backend(path):
-    with SQLiteBackend(path, **FOREVER) as backend:
-        yield backend
-
-
-def core(name="shop.pay", value=1.5, timestamp=NOW, **fields):
-    return Metric({"name": name, "value": value, "hostname": "web-1", "timestamp": timestamp, **fields})
-
-
-def query(path, text, *values):
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(text, values).fetchall()
-    finally:
-        connection.close()
-
-
-def stored(path):
-    return query(path, f"SELECT {COLUMNS} FROM metrics")
 
 
 def move(path):
@@ -220,12 +188,12 @@ class TestOddInput:
         backend.write_many([core(), core(**{key: 1})])
         assert json.loads(stored(path)[1][4]) == {key: 1}
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.lists(metrics(), min_size=1, max_size=30))
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(metrics(), min_size=1, max_size=15))
     def test_any_batch_is_stored_whole(self, tmp_path_factory, batch):
         """Whatever metrics a batch consists of, there are as many rows, and the report counts them all."""
         path = tmp_path_factory.mktemp("any") / "metrics.db"
-        with SQLiteBackend(path, retention=None, rollup_rows=10) as backend:
+        with SQLiteBackend(path, retention=None, rollup_rows=5) as backend:
             backend.write_many(batch)
         assert len(stored(path)) == len(batch)
         assert sum(row.calls for row in report.read(path)) == len(batch)

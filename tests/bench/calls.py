@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tests.bench.floor import floor, floor_async, floor_generator, noop, noop_async, noop_generator
@@ -261,17 +261,25 @@ class Growth(NamedTuple):
 
 
 def growth(repeats: int, *, changes: int, functions: int) -> Growth:
-    """Measure one function again after so many calls of `settings.configure` and so many decorated functions."""
+    """Measure one function again after so many calls of `settings.configure` and among so many decorated functions."""
     case = threaded_burst()
-    at_first = run(case, repeats).ratio
+    found = [run(case, repeats).ratio for _ in grow(case, changes=changes, functions=functions)]
+    settings.reset()
+    return Growth(*found)
+
+
+def grow(case: Case, *, changes: int, functions: int) -> Iterator[None]:
+    """Yield at first, after so many calls of `settings.configure`, and among so many functions that were called."""
+    yield
     for number in range(changes):
         settings.configure(origin=f"origin-{number % 7}")
-    after_changes = run(case, repeats).ratio
+    yield
     kept = [time_execution(_another(number)) for number in range(functions)]
-    among_functions = run(case, repeats).ratio
-    settings.reset()
-    kept.clear()
-    return Growth(at_first, after_changes, among_functions)
+    for number, function in enumerate(kept):
+        function()
+        if number % BURST == 0:
+            _pause(case)
+    yield
 
 
 def _another(number: int) -> Callable[[], int]:

@@ -1,7 +1,8 @@
 """The floor: the least that measuring a call and keeping the metric can cost in plain Python.
 
 A `functools.wraps` wrapper, two readings of the clock, a dict of the four core fields and one `deque.append`. It has no
-settings, no hooks, no backend and no bound; whoever times it empties its queue between windows, as a worker would.
+settings, no hooks, no backend and no bound; whoever times it empties its queue between windows, as a worker would. The
+three kinds are written out: what they might share would be a call more, and with it part of what all else is held to.
 Standard library only: each peer's process measures it too.
 """
 

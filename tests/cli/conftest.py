@@ -1,17 +1,22 @@
-"""The real command in a process of its own, and what it stored."""
+"""The command, in a process of its own or in this one, and what it stored."""
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
+from time_execution.cli import main
 from time_execution.report import read
 
 ROOT = Path(__file__).parents[2]
+_started: list[subprocess.Popen[str]] = []
 
 
 def environment(**changes):
@@ -21,8 +26,8 @@ def environment(**changes):
 
 
 def popen(folder, *arguments):
-    """Start ``time-execution`` in a folder, its output in pipes."""
-    return subprocess.Popen(
+    """Start ``time-execution`` in a folder, its output in pipes; it does not outlive the test."""
+    child = subprocess.Popen(
         [sys.executable, "-m", "time_execution", *map(str, arguments)],
         cwd=folder,
         env=environment(),
@@ -30,42 +35,65 @@ def popen(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(child)
+    return child
 
 
-@pytest.fixture
-def command(tmp_path):
-    """Return a function that runs ``time-execution`` with arguments in `tmp_path`."""
+@pytest.fixture(autouse=True)
+def _no_process_left():
+    yield
+    while _started:
+        with _started.pop() as child:
+            child.kill()
 
-    def run(*arguments, timeout=60, **changes):
-        return subprocess.run(
-            [sys.executable, "-m", "time_execution", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(**changes),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
 
-    return run
+def run_python(folder, *arguments, timeout=60, encoding="utf-8", **changes):
+    """Run ``python`` with arguments in a folder, and with changes to its environment."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env=environment(**changes),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding=encoding,
+        timeout=timeout,
+        check=False,
+    )
 
 
 @pytest.fixture
 def python(tmp_path):
     """Return a function that runs ``python`` with arguments in `tmp_path`."""
+    return functools.partial(run_python, tmp_path)
 
-    def run(*arguments, timeout=60):
-        return subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def command(python):
+    """Return a function that runs ``time-execution`` with arguments in `tmp_path`, as users do."""
+    return functools.partial(python, "-m", "time_execution")
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch, capsys):
+    """Return a function that does the same without starting an interpreter, for what does not depend on one."""
+
+    def run(*arguments):
+        arguments = [str(argument) for argument in arguments]
+        capsys.readouterr()
+        try:
+            status = main(arguments)
+        except SystemExit as exc:
+            status = exc.code
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    with monkeypatch.context() as patched:
+        patched.chdir(tmp_path)
+        patched.setenv("TZ", "UTC")
+        for name in ("COLUMNS", "NO_COLOR"):
+            patched.delenv(name, raising=False)
+        time.tzset()
+        yield run
+    time.tzset()
 
 
 @pytest.fixture
@@ -76,3 +104,16 @@ def counts(tmp_path):
         return {row.name: (row.calls, row.errors) for row in read(tmp_path / name)}
 
     return of
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Return a function that writes a file in `tmp_path` and returns its name."""
+
+    def write(text, name="script.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), "utf-8")
+        return name
+
+    return write

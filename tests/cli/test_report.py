@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
-import subprocess
 import sys
 import time
 from datetime import datetime, timedelta, timezone
@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.cli.conftest import environment, popen
+from tests.cli.conftest import popen
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.cli.moments import moment
 from time_execution.cli.numbers import duration
@@ -62,11 +62,11 @@ def test_table_is_what_it_was(command, database):
     ]
 
 
-def test_sorts_limits_and_filters(command, database):
+def test_sorts_limits_and_filters(in_process, database):
     """Options choose which functions are shown, and in which order."""
 
     def names(*options):
-        return [row["name"] for row in json.loads(command("report", "--json", *options).stdout)["functions"]]
+        return [row["name"] for row in json.loads(in_process("report", "--json", *options).stdout)["functions"]]
 
     assert names() == ["shop.orders.save", "shop.orders.total", "shop.tax"]
     assert names("--sort", "name", "--reverse") == ["shop.tax", "shop.orders.total", "shop.orders.save"]
@@ -76,40 +76,43 @@ def test_sorts_limits_and_filters(command, database):
     assert names("--since", "2024-05-01T13:30:00Z") == ["shop.tax"]
     assert names("--until", "2024-05-01T12:30:00+00:00", "--sort", "name") == ["shop.orders.save", "shop.orders.total"]
     assert names("--since", "1h") == []
-    assert "2 not shown" in command("report", "--limit", "1").stdout
+    assert "2 not shown" in in_process("report", "--limit", "1").stdout
 
 
-def test_long_names_are_cut_in_the_middle(command, tmp_path):
+def test_long_names_are_cut_in_the_middle(command, in_process, tmp_path):
     """A name that does not fit keeps its beginning and end; where nothing has a width, it stays whole."""
     long = "package." + "very_" * 40 + "long.function"
     store(tmp_path / "metrics.db", (long, 1.0, NOON, {}))
     narrow = command("report", COLUMNS="100").stdout.splitlines()
     assert max(map(len, narrow[:2])) == 100
     assert re.match(r"package\.\S+…\S+long\.function  ", narrow[1])
-    assert long in command("report").stdout
+    assert long in in_process("report").stdout
 
 
-def test_terminal_controls_and_poor_encodings_are_harmless(command, tmp_path):
+def test_terminal_controls_and_poor_encodings_are_harmless(command, in_process, tmp_path):
     """A name cannot steer the terminal, and an output without the letters shows them escaped."""
     store(tmp_path / "metrics.db", ("a\x1b[31mb\nc\u202ed", 0.002, NOON, {}))
-    assert "a\\x1b[31mb\\nc\\u202ed" in command("report").stdout
+    assert "a\\x1b[31mb\\nc\\u202ed" in in_process("report").stdout
     poor = command("report", PYTHONIOENCODING="ascii")
     assert poor.returncode == 0
     assert "2.00 us" in poor.stdout
-    assert "\x1b" not in command("tail", "--no-follow").stdout
+    assert "\x1b" not in in_process("tail", "--no-follow").stdout
 
 
-def test_json_is_whole(command, database):
-    """JSON holds every figure, in milliseconds."""
-    document = json.loads(command("report", "metrics.db", "--json").stdout)
-    assert document["unit"] == "ms"
+def test_json_is_whole(in_process, database):
+    """JSON holds every figure and its unit."""
+    document = json.loads(in_process("report", "metrics.db", "--json").stdout)
+    assert document["values"] == []
     first = document["functions"][0]
+    assert (first["kind"], first["unit"]) == ("timing", "ms")
     assert first["calls"] == 3
     assert first["errors"] == 2
     assert first["total"] == pytest.approx(3720.0)
     assert first["first_seen"] == "2024-05-01T12:00:00Z"
     assert set(first) == {
         "name",
+        "kind",
+        "unit",
         "calls",
         "errors",
         "total",
@@ -124,33 +127,34 @@ def test_json_is_whole(command, database):
     }
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "\n=x", ' "=x', "'=x"])
-def test_csv_holds_no_formula(command, tmp_path, name):
+def test_csv_holds_no_formula(command, tmp_path):
     """A name that a spreadsheet would compute is text; lines end as RFC 4180 says."""
-    store(tmp_path / "metrics.db", (name, 1.5, NOON, {}), ('plain "quoted", name', 2.5, NOON, {}))
-    done = subprocess.run(
-        [sys.executable, "-m", "time_execution", "report", "--csv"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        check=True,
+    formulas = ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "\n=x", ' "=x', "'=x"]
+    store(
+        tmp_path / "metrics.db",
+        *((name, 1.5, NOON, {}) for name in formulas),
+        ('plain "quoted", name', 2.5, NOON, {}),
     )
-    assert done.stdout.count(b"\r\n") >= 3
+    done = command("report", "--csv", encoding=None)
+    assert done.returncode == 0
     rows = list(csv.reader(io.StringIO(done.stdout.decode(), newline="")))
-    assert rows[0][:4] == ["name", "calls", "errors", "total_ms"]
-    assert {row[0] for row in rows[1:]} == {f"'{name}", 'plain "quoted", name'}
-    assert sorted(float(row[3]) for row in rows[1:]) == [1.5, 2.5]
+    assert done.stdout.count(b"\r\n") == len(rows)
+    assert rows[0][:6] == ["name", "kind", "unit", "calls", "errors", "total"]
+    assert {row[0]: float(row[5]) for row in rows[1:]} == {
+        **{f"'{name}": 1.5 for name in formulas},
+        'plain "quoted", name': 2.5,
+    }
 
 
 class Page(HTMLParser):
     """Collects what a page is made of."""
 
-    VOID = frozenset({"meta", "input", "br", "rect"})
+    VOID = frozenset({"meta", "input", "br", "rect", "wbr"})
 
     def __init__(self, text):
         super().__init__()
         self.tags, self.attributes, self.texts, self.open = [], [], [], []
-        self.feed(text)
+        self.feed(text.replace("<wbr>", ""))
         self.close()
 
     def handle_starttag(self, tag, attrs):
@@ -170,14 +174,14 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_page_shows_hostile_text_as_text(command, tmp_path):
+def test_page_shows_hostile_text_as_text(in_process, tmp_path):
     """Whatever names, hosts and fields hold makes no element, no attribute and no address; tags are balanced."""
     store(
         tmp_path / "metrics.db",
         *((HOSTILE, 5.0 + n, NOON, {"error_type": HOSTILE, "note": "</script><img src=x>"}) for n in range(20)),
         ("plain", 1.0, NOON, {}),
     )
-    done = command("report", "--html", "page.html")
+    done = in_process("report", "--html", "page.html")
     assert done.returncode == 0
     assert "page.html" in done.stderr
     text = (tmp_path / "page.html").read_text("utf-8")
@@ -195,9 +199,9 @@ def test_page_shows_hostile_text_as_text(command, tmp_path):
     assert "unsafe" not in policy
 
 
-def test_page_tells_what_the_table_tells(command, database):
+def test_page_tells_what_the_table_tells(in_process, database):
     """The page has the functions, a bar each, their histograms, their slowest calls and when they were called."""
-    assert command("report", "metrics.db", "--html", "page.html").returncode == 0
+    assert in_process("report", "metrics.db", "--html", "page.html").returncode == 0
     page = Page((database.parent / "page.html").read_text("utf-8"))
     shown = " ".join(page.texts)
     for text in (
@@ -214,13 +218,13 @@ def test_page_tells_what_the_table_tells(command, database):
     assert page.texts.count("shop.orders.save") >= 3
 
 
-def test_page_of_nothing_says_what_to_do(command, database):
+def test_page_of_nothing_says_what_to_do(in_process, database):
     """A range without a metric makes a page that says so."""
-    assert command("report", "metrics.db", "--since", "1m", "--html", "page.html").returncode == 0
+    assert in_process("report", "metrics.db", "--since", "1m", "--html", "page.html").returncode == 0
     assert "There is no metric" in (database.parent / "page.html").read_text("utf-8")
 
 
-def test_what_cannot_be_reported_is_one_line(command, tmp_path):
+def test_what_cannot_be_reported_is_one_line(in_process, tmp_path):
     """A missing file, another file and a wrong option end with a line and the right exit status."""
     (tmp_path / "text.db").write_text("no database, but quite some text " * 50)
     for arguments, status in (
@@ -229,16 +233,16 @@ def test_what_cannot_be_reported_is_one_line(command, tmp_path):
         (["x", "--since", "soon"], 2),
         (["x", "--sort", "y"], 2),
     ):
-        done = command("report", *arguments)
+        done = in_process("report", *arguments)
         assert done.returncode == status
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
-    assert command("report", "--html", "no/folder/x.html", "none.db").returncode == 1
+    assert in_process("report", "--html", "no/folder/x.html", "none.db").returncode == 1
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, database):
-    """A pipe that closes early leaves no traceback."""
-    store(database, *((f"function{n}", 1.0, NOON, {}) for n in range(20_000)))
+    """A pipe that closes early, with more to come than it holds, leaves no traceback."""
+    store(database, *((f"function{n}", 1.0, NOON, {}) for n in range(2_000)))
     child = popen(tmp_path, "report", "--json")
     assert child.stdout is not None
     assert child.stderr is not None
@@ -250,15 +254,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, database):
     assert errors == ""
 
 
-def test_help_and_version(command):
+def test_help_and_version(in_process):
     """Every command explains itself, the version is told, and an unknown command is wrong usage."""
     for name in ("run", "report", "tail", "spool", "demo"):
-        done = command(name, "--help")
+        done = in_process(name, "--help")
         assert done.returncode == 0
         assert done.stdout.startswith("usage: time-execution " + name)
-    assert re.match(r"time-execution \S+", command("--version").stdout)
-    assert "run" in command("--help").stdout
-    assert command("nonsense").returncode == command().returncode == 2
+    assert re.match(r"time-execution \S+", in_process("--version").stdout)
+    assert "run" in in_process("--help").stdout
+    assert in_process("nonsense").returncode == in_process().returncode == 2
 
 
 def test_tail_prints_the_last_then_follows(tmp_path, database):
@@ -282,9 +286,9 @@ def test_tail_prints_the_last_then_follows(tmp_path, database):
     assert (child.returncode, errors) == (130, "")
 
 
-def test_tail_line_is_short(command, database):
+def test_tail_line_is_short(in_process, database):
     """A line has the time, the duration and the name, then the fields."""
-    assert command("tail", "--no-follow", "-n", "2").stdout.splitlines() == [
+    assert in_process("tail", "--no-follow", "-n", "2").stdout.splitlines() == [
         "12:00:00.000   1.24 s   shop.orders.save  error_type=ValueError",
         "14:00:00.000   48.1 µs  shop.tax",
     ]
@@ -334,8 +338,10 @@ def test_report_does_not_grow_with_rows(command, tmp_path):
                     for n in range(first, first + 10_000)
                 ]
             )
-    command("report")
-    began = time.perf_counter()
-    done = command("report", "--limit", "1")
-    assert time.perf_counter() - began < 1.0
-    assert "50 functions, 300,000 calls" in done.stdout
+    shown, shortest = "", math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        shown = command("report", "--limit", "1").stdout
+        shortest = min(shortest, time.perf_counter() - began)
+    assert "50 functions, 300,000 calls" in shown
+    assert shortest < 1.0

@@ -63,28 +63,28 @@ def folder(tmp_path):
     return path
 
 
-def test_list_and_show_change_nothing(command, folder):
+def test_list_and_show_change_nothing(in_process, folder):
     """The files are listed with their metrics, these are shown as JSON, and all stays where it is."""
     DeadLetters(folder / "dead-letters.jsonl").append(metrics(1, name="bad")[0], "too_large", "413")
-    listed = command("spool", "list", folder)
+    listed = in_process("spool", "list", folder)
     assert "SQLiteBackend" in listed.stdout
     assert "1,200" in listed.stdout
     assert "1,200 metrics waiting, 1 dead letter" in listed.stdout
-    shown = [json.loads(line) for line in command("spool", "show", folder, "-n", "0").stdout.splitlines()]
+    shown = [json.loads(line) for line in in_process("spool", "show", folder, "-n", "0").stdout.splitlines()]
     assert len(shown) == 1201
     assert shown[0]["id"] == "0123456789abcdef-0"
     assert (shown[-1]["reason"], shown[-1]["detail"], shown[-1]["name"]) == ("too_large", "413", "bad")
     assert sum(file.rows for file in inspect_folder(folder)) == 1200
 
 
-def test_replay_to_sqlite_stores_all_and_empties_the_spool(command, counts, folder):
+def test_replay_to_sqlite_stores_all_and_empties_the_spool(command, in_process, counts, folder):
     """What was spooled is in the database, once, and the spool is empty."""
     done = command("spool", "replay", folder, "--to", "sqlite:///metrics.db")
     assert (done.returncode, done.stdout) == (0, "")
     assert "1,200 metrics stored and removed" in done.stderr
     assert counts() == {"f": (1200, 0)}
     assert sum(file.rows for file in inspect_folder(folder)) == 0
-    assert "0 metrics stored" in command("spool", "replay", folder, "--to", "sqlite:///metrics.db").stderr
+    assert "0 metrics stored" in in_process("spool", "replay", folder, "--to", "sqlite:///metrics.db").stderr
 
 
 def replayed(path, backend, monkeypatch, **options):
@@ -169,19 +169,19 @@ def test_letters_stay_when_the_backend_is_down(tmp_path, monkeypatch):
     assert [(letter.reason, letter.detail) for letter in deadletter.read(path)] == [("mapping", "why")] * 3
 
 
-def test_purge_asks_first(command, folder):
+def test_purge_asks_first(command, in_process, folder):
     """Without a terminal to ask on nothing is removed; --yes removes, and age is honoured."""
     assert command("spool", "purge", folder).returncode == 1
     assert sum(file.rows for file in inspect_folder(folder)) == 1200
-    assert "0 metrics removed" in command("spool", "purge", folder, "--yes", "--older-than", "1h").stderr
-    assert "1,200 metrics removed" in command("spool", "purge", folder, "--yes").stderr
+    assert "0 metrics removed" in in_process("spool", "purge", folder, "--yes", "--older-than", "1h").stderr
+    assert "1,200 metrics removed" in in_process("spool", "purge", folder, "--yes").stderr
     assert sum(file.rows for file in inspect_folder(folder)) == 0
 
 
-def test_a_wrong_backend_or_path_is_one_line(command, folder):
+def test_a_wrong_backend_or_path_is_one_line(in_process, folder):
     """What cannot be done is said in a line, with a status of its own."""
-    assert command("spool", "list", "nowhere").returncode == 1
-    wrong = command("spool", "replay", folder, "--to", "no.such.Backend")
+    assert in_process("spool", "list", "nowhere").returncode == 1
+    wrong = in_process("spool", "replay", folder, "--to", "no.such.Backend")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
-    assert command("spool", "replay", folder).returncode == 2
+    assert in_process("spool", "replay", folder).returncode == 2

@@ -1,4 +1,4 @@
-"""What the fault tests are made of: a backend that fails by script, a clock that a test moves, children that report.
+"""What the fault tests are made of: a backend that fails by script, a clock that a test moves, checks of the books.
 
 Imported by child processes too, so nothing here needs pytest.
 """
@@ -6,15 +6,9 @@ Imported by child processes too, so nothing here needs pytest.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from time_execution.backends.base import BaseMetricsBackend
@@ -22,18 +16,24 @@ from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
 from time_execution.types import Metric
 
-ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 10.0
 """The longest that a test waits for what should come at once, in seconds."""
+OUTAGE = ConnectionError("refused")
 
 
 class FakeClock:
-    """A clock that only a test moves."""
+    """A clock that only a test moves.
+
+    Attributes:
+        looked: Set by whoever looks at it.
+    """
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
+        self.looked = threading.Event()
 
     def __call__(self) -> float:
+        self.looked.set()
         return self.now
 
     def advance(self, seconds: float) -> None:
@@ -137,11 +137,9 @@ class Gate:
 
 
 def quick(backend: Any, **options: Any) -> ThreadedBackend:
-    """Return a delivery whose pauses are short; a clock of its own makes the worker look at it all the time."""
+    """Return a delivery whose pauses are short."""
     defaults: dict[str, Any] = {"bulk_timeout": 0.005, "queue_timeout": 0.05, "shutdown_timeout": 1.0}
     defaults["retry"] = Backoff(base=0.001, cap=0.01)
-    if "clock" in options:
-        defaults["queue_timeout"] = 0.001
     return ThreadedBackend(backend, **(defaults | options))
 
 
@@ -154,6 +152,32 @@ def wait_for(delivery: ThreadedBackend, predicate: Callable[[], Any], timeout: f
                 return False
             delivery.channel.changed.wait(0.01)
     return True
+
+
+def tick(delivery: ThreadedBackend, clock: FakeClock, seconds: float = 0.0) -> None:
+    """Move the clock, and let the worker look at it and do what is due.
+
+    It looks once before it sends and once after, so the second look tells that the first has had its effect. A worker
+    that has died, or hangs in its backend, looks no more: it is given up soon.
+    """
+    with delivery.channel.lock:
+        clock.advance(seconds)
+    for _ in range(2):
+        clock.looked.clear()
+        with delivery.channel.lock:
+            delivery.channel.changed.notify_all()
+        clock.looked.wait(0.01)
+
+
+def longest(_low: float, high: float) -> float:
+    """Draw the longest pause: jitter without chance."""
+    return high
+
+
+def call_many(count: int, function: Callable[[], Any]) -> None:
+    """Call something many times."""
+    for _ in range(count):
+        function()
 
 
 def in_threads(count: int, work: Callable[[int], Any], timeout: float = DEADLINE * 3) -> list[Any]:
@@ -179,9 +203,6 @@ def in_threads(count: int, work: Callable[[int], Any], timeout: float = DEADLINE
     if errors:
         raise errors[0]
     return results
-
-
-# ---- children -------------------------------------------------------------------------------------------------------
 
 
 class FileSink(BaseMetricsBackend):
@@ -214,105 +235,3 @@ class HungSink(BaseMetricsBackend):
     def write_many(self, metrics: Sequence[Metric]) -> None:
         """Wait for ever."""
         threading.Event().wait()
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A line of a `FileSink`."""
-
-    pid: int
-    name: str
-    value: str
-    id: str
-
-
-def stored_in(path: Path) -> list[Stored]:
-    """Return what a `FileSink` wrote; none when there is no file."""
-    if not path.exists():
-        return []
-    lines = [line.split(" ") for line in path.read_text().splitlines()]
-    return [Stored(int(pid), name, value, key) for pid, name, value, key in lines]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a child ended."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-
-_PRELUDE = """
-import faulthandler, os, sys, threading, time, warnings
-# Python 3.12 and later warn at each fork of a process with threads.
-warnings.filterwarnings("ignore", "This process", DeprecationWarning)
-from tests.faults.harness import *
-from time_execution import *
-sink = {sink!r}
-def ack(text):
-    print(text, flush=True)
-"""
-
-
-class Child:
-    """A Python process that runs a script, and tells through its standard output how far it is.
-
-    In the script, ``sink`` is the path of `Child.sink`, ``ack(text)`` writes a line, the names of this module and of
-    `time_execution` are there. One that hangs is aborted, together with what it forked, and shows the stack of every
-    thread. (`faulthandler.dump_traceback_later` would do that from within, but a fork then hangs in its own clean-up.)
-
-    Args:
-        folder: Where its files go.
-        script: What it runs.
-        limit: The most seconds it may take.
-    """
-
-    def __init__(self, folder: Path, script: str, *, limit: float = 20.0, interpreter: Sequence[str] = ()) -> None:
-        self.sink = folder / "sink.txt"
-        self._limit = limit
-        file = folder / "script.py"
-        file.write_text(_PRELUDE.format(sink=str(self.sink)) + textwrap.dedent(script))
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
-        self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, *interpreter, str(file)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,  # so that what it forked can be killed with it
-        )
-        self._lines: list[str] = []
-
-    def wait_for(self, text: str) -> float:
-        """Wait for a line of its output; returns the moment (monotonic seconds)."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.append(line)
-            if line.strip() == text:
-                return time.monotonic()
-        raise AssertionError(f"the child ended without saying {text!r}: {self.finish()}")
-
-    def finish(self) -> Outcome:
-        """Wait for its end."""
-        try:
-            out, err = self.process.communicate(timeout=self._limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGABRT)  # each shows its stacks
-            out, err = self.process.communicate()
-            raise AssertionError(f"the child, or one of its own, hangs: {out}\n{err}") from None
-        return Outcome(self.process.returncode, "".join(self._lines) + out, err, time.monotonic() - self.began)
-
-    def stored(self) -> list[Stored]:
-        """Return what its `FileSink` wrote."""
-        return stored_in(self.sink)
-
-
-def run(folder: Path, script: str, **options: Any) -> tuple[Outcome, list[Stored]]:
-    """Run a script in a child to its end; returns how it ended and what it stored."""
-    child = Child(folder, script, **options)
-    outcome = child.finish()
-    return outcome, child.stored()

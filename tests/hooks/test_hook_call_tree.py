@@ -1,47 +1,18 @@
-"""The call tree: right under exceptions, recursion, threads, tasks and generators that end in any order."""
+"""The call tree: right under exceptions, recursion, threads and tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import threading
 from types import SimpleNamespace
 
 import pytest
 
+from tests.hooks.call_trees import branch, leaf, nothing_leaks, tree  # noqa: F401 - a fixture applies by being here
 from time_execution import block, time_execution
 from time_execution.hooks import call_tree_hook
 from time_execution.hooks.call_tree import _innermost
-
-HERE = f"{__name__}."
-
-
-@pytest.fixture(autouse=True)
-def nothing_leaks():
-    """No test leaves a call behind in the context it ran in."""
-    assert _innermost.get() is None
-    yield
-    assert _innermost.get() is None
-
-
-@time_execution
-def leaf() -> None:
-    pass
-
-
-@time_execution
-def branch(*, times: int = 1) -> None:
-    for _ in range(times):
-        leaf()
-
-
-def tree(metrics) -> list[tuple[str, str | None, int]]:
-    """Name, parent and depth of each metric, names shortened to their last part."""
-    return [
-        (metric["name"].rpartition(".")[2], metric.get("parent", "-").rpartition(".")[2] or None, metric["depth"])
-        for metric in metrics
-    ]
 
 
 def test_parent_root_and_depth(measured) -> None:
@@ -55,9 +26,9 @@ def test_parent_root_and_depth(measured) -> None:
     trunk()
     root = metrics[-1]["name"]
     assert [(metric["name"], metric.get("parent"), metric["root"], metric["depth"]) for metric in metrics] == [
-        (f"{HERE}leaf", f"{HERE}branch", root, 2),
-        (f"{HERE}leaf", f"{HERE}branch", root, 2),
-        (f"{HERE}branch", root, root, 1),
+        (leaf.fqn, branch.fqn, root, 2),
+        (leaf.fqn, branch.fqn, root, 2),
+        (branch.fqn, root, root, 1),
         (root, None, root, 0),
     ]
 
@@ -218,7 +189,7 @@ def test_tasks_do_not_mix(measured) -> None:
     assert rows.count(("leaf", "inner", 2)) == 15
     assert len(rows) == 40
     roots = {(metric["parent"], metric["root"]) for metric in metrics if metric["depth"] == 1}
-    assert roots == {(name, name) for name in (f"{HERE}{test_tasks_do_not_mix.__name__}.outer_{x}" for x in "ab")}
+    assert roots == {(name, name) for name in (f"{__name__}.{test_tasks_do_not_mix.__name__}.outer_{x}" for x in "ab")}
 
 
 def test_task_is_called_by_who_started_it(measured) -> None:
@@ -269,115 +240,44 @@ def test_cancelled_task_leaves_its_siblings_alone(measured) -> None:
     assert tree(metrics) == [("wait", "outer", 1), ("leaf", "outer", 1), ("outer", "-", 0)]
 
 
-# ---- generators ----------------------------------------------------------------------------------------------------
+# ---- series that are not called what their functions are -----------------------------------------------------------
 
 
-@time_execution
-def numbers(count: int = 2):
-    for number in range(count):
-        leaf()
-        yield number
-
-
-def test_generator_is_the_caller_of_its_own_calls_only(measured) -> None:
-    """What the consumer calls between two items is the consumer's."""
+def test_parent_and_root_are_series(measured) -> None:
+    """A parent joins with its own series, whatever that is called: by name, by class, by task, by block."""
     metrics = measured(call_tree_hook)
 
-    @time_execution
-    def consume():
-        for _ in numbers():
-            branch()
+    @time_execution(name="shop.leaf")
+    def renamed_leaf():
+        pass
 
-    consume()
-    assert tree(metrics) == [
-        ("leaf", "numbers", 2),
-        ("leaf", "branch", 2),
-        ("branch", "consume", 1),
-        ("leaf", "numbers", 2),
-        ("leaf", "branch", 2),
-        ("branch", "consume", 1),
-        ("numbers", "consume", 1),
-        ("consume", "-", 0),
+    @time_execution(name="shop.cart")
+    class Cart:
+        def __init__(self):
+            renamed_leaf()
+
+    @time_execution(get_fqn=lambda func: f"jobs.{func.__name__}")
+    async def work():
+        with block("part"):
+            Cart()
+
+    asyncio.run(work())
+    rows = [(metric["name"], metric.get("parent"), metric["root"], metric["depth"]) for metric in metrics]
+    assert rows == [
+        ("shop.leaf", "shop.cart", "jobs.work", 3),
+        ("shop.cart", "part", "jobs.work", 2),
+        ("part", "jobs.work", "jobs.work", 1),
+        ("jobs.work", None, "jobs.work", 0),
     ]
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)])
-def test_generators_may_end_in_any_order(measured, order) -> None:
-    """Interleaved generators keep their own calls and leave nothing behind, in whatever order they end."""
-    metrics = measured(call_tree_hook)
-    running = [numbers(3) for _ in range(3)]
-    for generator in running:
-        next(generator)
-    for generator in reversed(running):
-        next(generator)
-    leaf()
-    for index in order:
-        running[index].close()
-    assert _innermost.get() is None
-    leaf()
-    assert tree(metrics)[:6] == [("leaf", "numbers", 1)] * 6
-    assert tree(metrics)[6:] == [("leaf", "-", 0), *[("numbers", "-", 0)] * 3, ("leaf", "-", 0)]
-
-
-def test_generator_that_ends_in_another_thread_leaves_no_parent_behind(measured) -> None:
-    """Closed elsewhere, it is neither a parent here nor kept alive by ever longer chains."""
+def test_one_function_under_two_series_is_two_parents(measured) -> None:
+    """The same function decorated twice is told apart by the series that was called."""
     metrics = measured(call_tree_hook)
 
-    def run() -> None:
-        for _ in range(50):
-            generator = numbers()
-            next(generator)
-            closing = threading.Thread(target=generator.close)
-            closing.start()
-            closing.join()
-        call = _innermost.get()
-        length = 0
-        while call is not None:
-            call, length = call.previous, length + 1
-        assert length <= 1
+    def calls_leaf():
         leaf()
 
-    contextvars.copy_context().run(run)
-    assert tree(metrics)[-1] == ("leaf", "-", 0)
-
-
-def test_abandoned_generator_leaves_nothing_behind(measured) -> None:
-    """A generator that is never finished is closed by the collector."""
-    metrics = measured(call_tree_hook)
-    generator = numbers()
-    next(generator)
-    del generator
-    gc.collect()
-    assert _innermost.get() is None
-    assert tree(metrics) == [("leaf", "numbers", 1), ("numbers", "-", 0)]
-
-
-def test_async_generator_is_the_caller_of_its_own_calls_only(measured) -> None:
-    """The same holds for asynchronous generators, across awaits."""
-    metrics = measured(call_tree_hook)
-
-    @time_execution
-    async def fetch():
-        await asyncio.sleep(0)
-
-    @time_execution
-    async def pages():
-        for number in range(2):
-            await fetch()
-            yield number
-
-    @time_execution
-    async def consume():
-        async for _ in pages():
-            await asyncio.sleep(0)
-            leaf()
-
-    asyncio.run(consume())
-    assert tree(metrics) == [
-        ("fetch", "pages", 2),
-        ("leaf", "consume", 1),
-        ("fetch", "pages", 2),
-        ("leaf", "consume", 1),
-        ("pages", "consume", 1),
-        ("consume", "-", 0),
-    ]
+    for name in ("first", "second"):
+        time_execution(name=name)(calls_leaf)()
+    assert [metric["parent"] for metric in metrics if metric["depth"] == 1] == ["first", "second"]

@@ -35,9 +35,10 @@ def test_extended_hook_does_without_celery(outcome, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def app():
     """A Celery application with the in-memory broker."""
-    celery = pytest.importorskip("celery")
-    app = celery.Celery("tests", broker="memory://", backend="cache+memory://", set_as_current=False)
-    app.conf.update(task_always_eager=True, task_store_eager_result=False, broker_connection_retry_on_startup=True)
+    pytest.importorskip("celery")
+    from tests.celery_apps import make_app
+
+    app = make_app("tests", eager=True)
     yield app
     app.close()
 
@@ -96,7 +97,7 @@ def test_eager_task_is_known_and_so_is_what_it_calls(app, measured) -> None:
 
 def test_real_worker_tells_queue_and_host(app, measured) -> None:
     """A worker that takes the task from a queue adds the queue and its own name."""
-    from celery.contrib.testing.worker import start_worker
+    from tests.celery_apps import result_of, start_worker
 
     app.conf.task_always_eager = False
     metrics = measured(CeleryHook())
@@ -108,9 +109,9 @@ def test_real_worker_tells_queue_and_host(app, measured) -> None:
 
     app.conf.task_routes = {"jobs.add": {"queue": "sums"}}
     app.amqp.queues.select_add("sums")
-    with start_worker(app, pool="solo", perform_ping_check=False, queues=["sums"], shutdown_timeout=30):
-        result = add.apply_async((2, 3))
-        assert result.get(timeout=30) == 5
+    with start_worker(app, queues=["sums"]):
+        result = result_of(add.apply_async((2, 3)))
+    assert result.result == 5
     (metric,) = metrics
     assert metric["task"] == "jobs.add"
     assert metric["task_id"] == result.id

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
+from tests.child import printed_by
 from time_execution import hooks
 from time_execution.hooks import extra_fields
 
@@ -32,8 +30,7 @@ def test_hooks_load_when_they_are_asked_for() -> None:
         "[getattr(hooks, name) for name in hooks.__all__]\n"
         "print(sum(name in sys.modules for name in ('celery', 'opentelemetry', 'psutil')))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == ["0", "0"]
+    assert printed_by(code) == ["0", "0"]
 
 
 def test_extra_fields_are_on_every_metric(measured) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 
 import pytest
 
-pytest.importorskip("celery")
-
-import celery
-from celery.contrib.testing.worker import start_worker
-
+from tests.celery_apps import make_app, result_of, start_worker
 from tests.kept import Kept, kept_fixture  # noqa: F401 - a fixture is asked for by name
 from time_execution import settings, time_execution
 
@@ -82,29 +79,16 @@ def make_tasks(app):
 def tasks_fixture(request):
     """Return the tasks of an application that runs them at once, or in a worker with a broker in memory."""
     eager = request.param == "eager"
-    app = celery.Celery(f"tests-{request.param}", broker="memory://", backend="cache+memory://", set_as_current=False)
-    app.conf.update(
-        task_always_eager=eager,
-        worker_hijack_root_logger=False,
-        broker_connection_retry_on_startup=False,
-        broker_transport_options={"polling_interval": 0.01},
-        accept_content=["json", "pickle"],
-        result_serializer="pickle",  # so that an exception comes back as it was
-    )
+    app = make_app(f"tests-{request.param}", eager=eager)
     tasks = make_tasks(app)
-    if eager:
+    with contextlib.nullcontext() if eager else start_worker(app):
         yield tasks
-    else:
-        with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30, loglevel="ERROR"):
-            yield tasks
     app.close()
 
 
 def run(task, *args, **kwargs):
     """Send a task and wait for what becomes of it."""
-    sent = task.delay(*args, **kwargs)
-    sent.get(timeout=20, propagate=False)
-    return sent
+    return result_of(task.delay(*args, **kwargs))
 
 
 def last_parts(kept):

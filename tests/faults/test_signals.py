@@ -1,0 +1,185 @@
+"""SIGTERM, SIGINT and SIGKILL, and handlers that come in anywhere: cases P3 and P9."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults.children import Child, posix, run, values
+
+WAIT = "threading.Event().wait()"
+
+
+def signalled(folder, script, number=signal.SIGTERM):
+    child = Child(folder, script)
+    child.wait_for("ready")
+    child.process.send_signal(number)
+    outcome = child.finish()
+    return outcome, child.stored()
+
+
+PRODUCE = """
+settings.configure(backends=[ThreadedBackend(FileSink(sink), bulk_timeout=60.0)])
+for value in range(500):
+    write_metric("a", value=value)
+"""
+
+
+@posix
+def test_sigterm_with_our_handler_delivers_all(tmp_path):
+    """After `install_sigterm`, SIGTERM ends the process with status 143 and everything delivered (P3)."""
+    outcome, stored = signalled(tmp_path, PRODUCE + f"install_sigterm()\nack('ready')\n{WAIT}\n")
+    assert outcome.code == 143
+    assert outcome.err == ""
+    assert values(stored) == list(range(500))
+
+
+@posix
+def test_sigterm_without_a_handler_loses_the_queue_only(tmp_path):
+    """Without a handler SIGTERM kills at once: what was delivered is there, the rest is the documented loss (P3)."""
+    outcome, stored = signalled(
+        tmp_path, PRODUCE + f"assert flush(10)\nwrite_metric('a', value=500)\nack('ready')\n{WAIT}\n"
+    )
+    assert outcome.code == -signal.SIGTERM
+    assert values(stored) == list(range(500))
+
+
+@posix
+@pytest.mark.parametrize("overflow", ["durable", "overflow"])
+def test_a_kill_with_a_durable_spool_loses_nothing(tmp_path, overflow):
+    """With `Spool(durable=True)` even SIGKILL loses nothing that was written: the next process sends it (P3)."""
+    spool = f"""
+        from time_execution.delivery.spool import Spool
+        spool = Spool({str(tmp_path / "spool")!r}, durable=True)
+        """
+    child = Child(
+        tmp_path,
+        spool
+        + f"""
+        settings.configure(backends=[ThreadedBackend(type('Sink', (HungSink,), {{}})(), spool=spool)])
+        for value in range(50):
+            write_metric("a", value=value)
+        ack('ready')
+        {WAIT}
+        """,
+    )
+    child.wait_for("ready")
+    child.process.send_signal(signal.SIGKILL)
+    assert child.finish().code == -signal.SIGKILL
+    outcome, stored = run(
+        tmp_path,
+        spool
+        + """
+        backend = ThreadedBackend(type('Sink', (FileSink,), {})(sink), spool=spool)
+        backend.start_worker()
+        backend.write("a", value=50)
+        assert wait_for(backend, lambda: backend.stats()["delivered"] == 51), backend.stats()
+        check_conservation(backend.stats(), pending=0)
+        """,
+    )
+    assert outcome.code == 0, outcome.err
+    assert sorted(set(values(stored))) == list(range(51))
+
+
+@posix
+@pytest.mark.parametrize("how", ["returns", "exits", "raises"])
+def test_sigterm_calls_the_handler_that_was_there_before(tmp_path, how):
+    """The application's own handler runs first and decides; whatever it does, nothing is lost (P3)."""
+    body = {"returns": "pass", "exits": "sys.exit(7)", "raises": "raise KeyError('mine')"}[how]
+    outcome, stored = signalled(
+        tmp_path,
+        "import signal\n"
+        f"def mine(number, frame):\n    ack('mine')\n    {body}\n"
+        "signal.signal(signal.SIGTERM, mine)\n"
+        + PRODUCE
+        + f"install_sigterm()\ninstall_sigterm()\nack('ready')\n{WAIT}\n",
+    )
+    assert outcome.code == {"returns": 143, "exits": 7, "raises": 1}[how]
+    assert outcome.out.split().count("mine") == 1
+    assert values(stored) == list(range(500))
+
+
+@posix
+def test_sigterm_that_is_ignored_stays_ignored(tmp_path):
+    """A process that ignores SIGTERM goes on after `install_sigterm` (P3)."""
+    outcome, stored = run(
+        tmp_path,
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ninstall_sigterm()\n"
+        + PRODUCE
+        + "os.kill(os.getpid(), signal.SIGTERM)\nack('still here')\n",
+    )
+    assert outcome.code == 0
+    assert values(stored) == list(range(500))
+
+
+@posix
+def test_sigint_delivers_all(tmp_path):
+    """Ctrl-C ends the process with everything delivered (P3)."""
+    outcome, stored = signalled(tmp_path, PRODUCE + f"ack('ready')\n{WAIT}\n", signal.SIGINT)
+    assert "KeyboardInterrupt" in outcome.err
+    assert "time_execution" not in outcome.err
+    assert values(stored) == list(range(500))
+
+
+@posix
+def test_signals_in_the_midst_of_writing_lose_nothing_and_hang_nowhere(tmp_path):
+    """Handlers that write, flush and ask for stats while their thread is inside the delivery do no harm (P9, P10)."""
+    outcome, stored = run(
+        tmp_path,
+        """
+        import signal
+        backend = quick(FileSink(sink), queue_maxsize=1_000_000, bulk_size=50)
+        settings.configure(backends=[backend])
+        handled = 0
+        def handler(number, frame):
+            global handled
+            handled += 1
+            write_metric("signal", value=handled)
+            check_conservation(backend.stats())
+            if handled % 20 == 0:
+                assert backend.flush(10.0) in (True, False)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.002)
+        written = 0
+        while handled < 300:
+            write_metric("main", value=written)
+            written += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert backend.flush(10.0)
+        stats = backend.stats()
+        check_conservation(stats, offered=written + handled, pending=0)
+        assert stats["delivered"] == written + handled, stats
+        print(written + handled)
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+    assert len(stored) == int(outcome.out)
+    assert len({line.id for line in stored}) == len(stored)
+
+
+@posix
+@pytest.mark.parametrize("what", ["flush", "close"])
+def test_flush_and_close_in_a_signal_handler_come_back(tmp_path, what):
+    """A handler that flushes or closes interrupts the main thread anywhere, also inside `write`; no deadlock (P9)."""
+    outcome, _ = run(
+        tmp_path,
+        f"""
+        import signal
+        results = []
+        def handler(number, frame):
+            results.append(backend.{what}(2.0))
+        signal.signal(signal.SIGALRM, handler)
+        for _ in range(200):
+            backend = quick(FaultBackend(), bulk_size=5)
+            results.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+            offered = 0
+            while not results:
+                backend.write("a", value=offered)
+                offered += 1
+            backend.close(2.0)
+            check_conservation(backend.stats(), offered=offered, pending=0)
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, ""), outcome

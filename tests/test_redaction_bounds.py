@@ -1,0 +1,147 @@
+"""The bounds of redaction: depth, length and time; and what it does to texts that were cut."""
+
+from __future__ import annotations
+
+import time
+import timeit
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from tests.child import printed_by
+from tests.secret_corpus import AWS_ID, JWT, PEM, PEM_BODY, shown
+from time_execution.formats.redaction import MASK, MAX_DEPTH, MAX_ITEMS, REDACTOR, Redactor
+from time_execution.formats.snapshot import snapshot
+
+
+def test_cycle_and_depth_end() -> None:
+    """A cyclic or very deep value ends in a mask, and shows no secret."""
+    cyclic: dict[str, Any] = {"password": "hunter2"}
+    cyclic["self"] = [cyclic, cyclic, cyclic]
+    assert "hunter2" not in shown(REDACTOR.redact(cyclic))
+    deep: list[Any] = ["token=hunter2"]
+    for _ in range(100_000):
+        deep = [deep]
+    inner = REDACTOR.redact(deep)
+    for _ in range(MAX_DEPTH):
+        inner = inner[0]
+    assert inner == MASK
+
+
+def test_long_container_is_cut_and_says_so() -> None:
+    """Past ten thousand items a container ends in how many there were."""
+    redacted = REDACTOR.redact(list(range(10**6)))
+    assert redacted[:MAX_ITEMS] == list(range(MAX_ITEMS))
+    assert redacted[MAX_ITEMS:] == ["…[cut, 1000000 items]"]
+    assert REDACTOR.redact(dict.fromkeys(range(20_000)))["…"] == "…[cut, 20000 keys]"
+
+
+# ---- texts that are cut --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", ["postgres://app:hunter2hunter2@db/app", AWS_ID, PEM, JWT, "token=hunter2"])
+def test_secret_across_the_cut_is_masked(secret: str) -> None:
+    """Wherever a text is cut, what is left of a secret is masked, not shown half."""
+    marks = {"hunter", AWS_ID[:12], PEM_BODY[:6], JWT.split(".")[1][:6]}
+    for size in range(20, 120):
+        redacted = REDACTOR.redact_text(f"{'word ' * 12}{secret} {'and so on ' * 200}", max_text=size)
+        assert not [mark for mark in marks if mark in redacted], redacted
+        assert len(redacted) <= size + 30
+
+
+def test_secret_at_the_end_of_a_cut_snapshot_is_left_out() -> None:
+    """A snapshot may have cut a secret so that nothing tells it any more; its last word goes."""
+    for size in range(4):
+        text = snapshot("x " * 8180 + "." * size + "postgres://app:hunter2hunter2@db/" + "z" * 200)
+        assert "app:hunter" in text
+        assert "@db" not in text
+        assert "hunter" not in REDACTOR.redact(text)
+
+
+def test_cut_text_says_how_long_it_was() -> None:
+    """The text ends in the number of characters it had."""
+    assert REDACTOR.redact_text("a" * 1000, max_text=5) == "aaaaa…[cut, 1000 characters]"
+    assert Redactor(max_text=4).redact(["abcdefg"]) == ["abcd…[cut, 7 characters]"]
+    assert REDACTOR.redact({"a": "b" * 9}, max_text=9) == {"a": "b" * 9}
+
+
+# ---- time ----------------------------------------------------------------------------------------------------------
+
+# What is repeated to fill a text, behind what begins it and before what ends it.
+ADVERSARIAL = {
+    "one_word": ("", "a", ""),
+    "jwt_heads": ("", "eyJ", ""),
+    "jwt_escaped": ("", "%3DeyJaaaaaaaaaa", ""),
+    "schemes": ("", "://a:", ""),
+    "hosts": ("", "http://", ""),
+    "keys": ("", "token", ""),
+    "keys_dotted": ("", "key.", ""),
+    "keys_with_gaps": ("", "key ", ""),
+    "keys_and_tabs": ("", 'pass"\t', ""),
+    "assignments": ("", "key=", ""),
+    "assignments_of_secrets": ("", "token=", ""),
+    "open_lists": ("", "token=[", ""),
+    "closing_brackets": ("", "password=)", ""),
+    "gap": ("key", " ", ""),
+    "quotes": ("key", '"', ""),
+    "backslashes": ('password="', "\\", ""),
+    "open_quote": ('password="', "a", ""),
+    "open_pem": ("", "-----BEGIN PRIVATE KEY-----", ""),
+    "pem_words": ("-----BEGIN ", "A ", "private key"),
+    "bearers": ("", "bearer ", ""),
+    "bearer_gap": ("bearer", " ", ""),
+    "basics": ("", "Basic AAAA", ""),
+    "prefixes": ("", "sk-xoxb-SG.ghp_AIza", ""),
+    "aws": ("akia", "A/", ""),
+    "options": ("", "--key ", ""),
+    "headers": ("", "'cookie:\\n", ""),
+    "pairs": ("", "('key', ", ""),
+    "tags": ("", "<password>", ""),
+    "cut": ("", "x", "…[cut, 9 characters]"),
+}
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_hostile_text_takes_linear_time(name: str) -> None:
+    """A quarter megabyte made to defeat regular expressions takes a second at worst; a square would take hours."""
+    begin, unit, end = ADVERSARIAL[name]
+    text = begin + unit * (250_000 // len(unit)) + end
+    redactor = Redactor(max_text=10**7)
+    started = time.process_time()
+    redactor.redact_text(text)
+    assert time.process_time() - started < 1.25
+
+
+@pytest.mark.serial
+def test_clean_short_text_is_passed_quickly() -> None:
+    """A text of a hundred characters without secrets costs a small multiple of looking for 26 letters in it."""
+    text = "The quick brown fox jumps over the lazy dog and then runs away to the forest for a nap until morning"
+    assert len(text) == 100
+    number = 5_000
+    floor = min(timeit.repeat(lambda: [hint in text for hint in "abcdefghijklmnopqrstuvwxyz"], number=number, repeat=5))
+    cost = min(timeit.repeat(lambda: REDACTOR.redact_text(text), number=number, repeat=5))
+    assert cost < 6 * floor
+
+
+def test_import_compiles_no_expression() -> None:
+    """The many expressions are compiled when first needed, not by whoever imports the package."""
+    code = (
+        "import re\n"
+        "from time_execution.formats import _secret_text, redaction\n"
+        "print(_secret_text._compile.cache_info().currsize)"
+    )
+    assert printed_by(code) == ["0"]
+
+
+def test_long_keys_are_judged_by_their_end_and_not_kept() -> None:
+    """A key of kilobytes still tells by its last words, and does not fill the memory of keys."""
+    redactor = Redactor()
+    for number in range(50):
+        assert redactor.redact_text(f"{number}{'x' * 60_000}_password=hunter2").endswith(f"_password={MASK}")
+    tracemalloc.start()
+    for number in range(50):
+        redactor.redact_text(f"{number}{'y' * 60_000}_password=hunter2")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 500_000

@@ -1,0 +1,143 @@
+"""What a `ThreadedBackend` tells: its numbers, its state, its dead letters and its log lines."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.faults.harness import DEADLINE, FakeClock, FaultBackend, Gate, longest, quick, tick, wait_for
+from time_execution.delivery.retry import Backoff
+from time_execution.exceptions import BackendDenied, BackendRejected, BackendUnavailable
+
+KEYS = {
+    "offered",
+    "accepted",
+    "rejected",
+    "delivered",
+    "dropped",
+    "pending",
+    "queued",
+    "in_flight",
+    "spooled",
+    "adopted",
+    "retries",
+    "retried",
+    "duplicates_suppressed",
+    "dead_letters",
+    "bytes",
+    "oldest_age",
+    "last_error",
+    "worker_restarts",
+    "state",
+    "failures",
+}
+
+
+def test_stats_has_every_key_from_the_start(deliver):
+    """All keys are there before the first metric, and all that count are zero."""
+    stats = deliver(FaultBackend()).stats()
+    assert set(stats) >= KEYS
+    assert {key: value for key, value in stats.items() if value} == {"state": "ok"}
+
+
+def test_stats_tell_the_age_of_what_waits(deliver):
+    """`oldest_age` grows while the oldest metric waits, and is zero when nothing does."""
+    gate = Gate()
+    delivery = deliver(FaultBackend([gate]))
+    delivery.write("a", value=1)
+    gate.wait()
+    first = delivery.stats()["oldest_age"]
+    threading.Event().wait(0.02)
+    second = delivery.stats()["oldest_age"]
+    assert 0.0 < first < second < DEADLINE
+    gate.open.set()
+    assert delivery.flush(DEADLINE)
+    assert delivery.stats()["oldest_age"] == 0.0
+
+
+def test_the_state_follows_the_backend(deliver):
+    """`state` goes from ok over failing to open, and back with the first success."""
+    clock = FakeClock(0.0)
+    store = FaultBackend([OSError] * 6)
+    delivery = deliver(store, clock=clock, retry=Backoff(base=1.0, cap=1.0, jitter=longest))
+    states = [delivery.stats()["state"]]
+    delivery.write("a", value=1)
+    while delivery.channel.waiting() and clock.now < 100.0:
+        tick(delivery, clock, 0.25)
+        states.append(delivery.stats()["state"])
+    order = [state for index, state in enumerate(states) if index == 0 or states[index - 1] != state]
+    assert order == ["ok", "failing", "open", "ok"]
+    assert delivery.stats()["last_error"] == "OSError"
+
+
+@pytest.mark.parametrize("error", [ValueError("hunter2"), KeyError("hunter2"), ConnectionError("hunter2")])
+def test_stats_show_no_words_of_a_client(deliver, error):
+    """The text of an exception that is not ours may hold a secret, or the very metrics."""
+    delivery = deliver(FaultBackend(then=error))
+    delivery.write("a", value=1)
+    assert wait_for(delivery, lambda: delivery.stats()["last_error"] == type(error).__name__)
+    assert "hunter2" not in str(delivery.stats())
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (BackendUnavailable("disk is full"), "BackendUnavailable: disk is full"),
+        (OSError(28, "No space left on device"), "OSError: No space left on device"),
+        (BackendDenied("for amqp://guest:hunter2@host"), "BackendDenied: for amqp://guest:***@host"),
+        (BackendRejected(), "BackendRejected"),
+    ],
+)
+def test_stats_show_the_words_of_our_errors_and_of_the_operating_system(deliver, caplog, error, shown):
+    """So that somebody can act on them; secrets in them are masked, in the log as well."""
+    delivery = deliver(FaultBackend(then=error))
+    delivery.write("a", value=1)
+    assert wait_for(delivery, lambda: delivery.stats()["last_error"] == shown), delivery.stats()
+    assert wait_for(delivery, lambda: shown in caplog.text)
+    assert "hunter2" not in caplog.text
+
+
+def test_reasons_without_end_share_a_counter(deliver):
+    """A server that invents a new reason for each metric cannot grow the counters."""
+    from time_execution.types import Reject
+
+    def invent(metrics):
+        return [Reject(f"reason {metric['value']}") for metric in metrics]
+
+    delivery = deliver(FaultBackend(then=invent), queue_maxsize=1000)
+    for value in range(1000):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    dropped = delivery.stats()["dropped"]
+    assert sum(dropped.values()) == 1000
+    assert len(dropped) <= 60
+
+
+def test_what_is_refused_goes_to_the_dead_letters(deliver, tmp_path):
+    """Refused metrics are kept in the file, with their reason, and counted as dropped, too."""
+    from time_execution.delivery.deadletter import read
+    from time_execution.types import STORED, Reject
+
+    def refuse_odd(metrics):
+        return [Reject("odd", "not even") if metric["value"] % 2 else STORED for metric in metrics]
+
+    path = tmp_path / "letters.jsonl"
+    delivery = deliver(FaultBackend(then=refuse_odd), dead_letters=path)
+    for value in range(10):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    stats = delivery.stats()
+    assert (stats["dead_letters"], stats["dropped"]) == (5, {"odd": 5})
+    assert [letter.metric["value"] for letter in read(path)] == [1, 3, 5, 7, 9]
+
+
+def test_what_the_spool_has_to_say_is_logged(tmp_path, caplog):
+    """Trouble that the spool met with stands in the log, under the backend's name, once the worker holds no lock."""
+    delivery = quick(FaultBackend(), spool=tmp_path / "spool")
+    delivery.channel.store.news.append("the disk is full; trying again in 30 s")
+    delivery.write("a", value=1)
+    assert delivery.flush(DEADLINE)
+    delivery.close(DEADLINE)
+    assert "FaultBackend: the disk is full; trying again in 30 s" in caplog.messages
+    assert not delivery.channel.store.news
