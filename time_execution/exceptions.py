@@ -5,6 +5,9 @@
     TimeExecutionError
     ├── ConfigurationError (ValueError)       loud and early, names the key
     │   └── MissingExtraError (ImportError)   says which extra to install
+    ├── DatabaseError                         a report cannot be made: raised to whoever asked for it
+    │   ├── DatabaseMissingError (FileNotFoundError)  there is no file, or nothing in it as yet
+    │   └── NotADatabaseError                 the file is something else, or of a later version
     └── BackendError                          quiet and counted: never reaches the measured call
         ├── BackendUnavailable                the batch is sent again, with backoff
         │   ├── BackendTimeout                no answer in time
@@ -32,6 +35,18 @@ class ConfigurationError(TimeExecutionError, ValueError):
 
 class MissingExtraError(ConfigurationError, ImportError):
     """A backend needs a client library that is not installed; the message says what to install."""
+
+
+class DatabaseError(TimeExecutionError):
+    """A metrics database cannot be read: it is broken, or locked for too long; raised by `time_execution.report`."""
+
+
+class DatabaseMissingError(DatabaseError, FileNotFoundError):
+    """There is no metrics database: no file, or one that nothing has been put into as yet."""
+
+
+class NotADatabaseError(DatabaseError):
+    """The file is something else than a metrics database, or was written by a later version."""
 
 
 class BackendError(TimeExecutionError):

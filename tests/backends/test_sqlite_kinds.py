@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from time_execution import report
-from time_execution.backends.sqlite import SQLiteBackend
+from time_execution.backends.sqlite import SQLiteBackend, rows
 from time_execution.backends.sqlite.schema import STATEMENTS, VERSION
 from time_execution.types import Metric
 
@@ -74,6 +74,15 @@ class TestKinds:
         for kind, unit in (("gauge", "B"), ("timing", None)):
             with SQLiteBackend(path) as backend:
                 backend.write_many([metric("size", kind=kind, unit=unit), metric("size", kind="counter")])
+        assert kinds(path) == {"size": ["gauge", "B"]}
+
+    def test_of_two_writers_at_once_the_first_decides(self, path):
+        """One that has not seen the other's name yet, and adds it as well, changes nothing."""
+        with SQLiteBackend(path) as backend:
+            backend.write_many([metric("size", kind="gauge", unit="B")])
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute(rows._ADD_NAME, ("size", "timing", None))
+        connection.close()
         assert kinds(path) == {"size": ["gauge", "B"]}
 
     @pytest.mark.parametrize(

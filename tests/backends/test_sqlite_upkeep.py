@@ -91,6 +91,15 @@ class TestRollUp:
                 assert counted(path) == ask(path, "SELECT max(id) FROM raw")
             assert ask(path, "SELECT count(*) FROM raw WHERE timestamp < ?", now * SECOND) < 200
 
+    def test_values_that_hardly_differ_keep_their_extremes(self, path):
+        """Values of one minute that share a bucket of the histogram are told apart by least, greatest and sum."""
+        values = [100.02, 100.01, 100.03, 100.02]
+        write(path, [metric(BASE, value=value) for value in values], rollup_rows=1)
+        assert ask(path, "SELECT count(*) FROM histogram WHERE width = 60") == 1
+        (row,) = report.read(path)
+        assert (row.min, row.max, row.calls) == (100.01, 100.03, 4)
+        assert row.total == pytest.approx(sum(values))
+
     def test_hours_are_filled_a_few_entries_at_a_time(self, path, connection):
         """Each step adds so many entries of the finer level to the wider, whole periods, and no report ever differs."""
         names = [f"f{n}" for n in range(10)]

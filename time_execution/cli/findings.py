@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from time_execution.formats.histogram import ZERO, bounds
 from time_execution.formats.timestamp import to_datetime, to_nanoseconds
-from time_execution.report import series, slowest, tail
-from time_execution.report._snapshot import Snapshot  # until histograms have a reader of their own
+from time_execution.report import histograms, series, slowest, tail
 
 if TYPE_CHECKING:
-    from time_execution.report import Call, FunctionStats
+    from time_execution.report import Call, FunctionStats, Point
 
 _SLOTS = 60
 _PAGE = 20_000
 _FEW_CALLS = 100_000
+_FEW_SERIES = 300
 _MAX_COLUMNS = 40
 _LEAST_COLUMNS = 25
 _SLOWEST = 5
 _SECOND = 1_000_000_000
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Timeline:
         width: How long each is.
         calls: Name -> slot -> calls.
         errors: Name -> slot -> calls that failed.
-        is_whole: Whether all functions are in it, not only those shown.
+        is_whole: Whether all functions are in it, not only those that details are told of.
     """
 
     start: datetime
@@ -58,22 +59,22 @@ class Timeline:
         self.calls.setdefault(name, Counter())[slot] += calls
         self.errors.setdefault(name, Counter())[slot] += errors
 
-    def counts(self, name: str | None = None) -> list[int]:
-        """Return the calls in each slot, of one function or of all."""
-        return self._listed(self.calls, name)
+    def counts(self, names: Collection[str]) -> list[int]:
+        """Return the calls in each slot, of these functions together."""
+        return self._listed(self.calls, names)
 
-    def failures(self, name: str | None = None) -> list[int]:
+    def failures(self, names: Collection[str]) -> list[int]:
         """Return the calls that failed in each slot."""
-        return self._listed(self.errors, name)
+        return self._listed(self.errors, names)
 
-    def _listed(self, counts: Mapping[str, Counter[int]], name: str | None) -> list[int]:
-        total = counts.get(name, Counter()) if name is not None else sum(counts.values(), Counter())
+    def _listed(self, counts: Mapping[str, Counter[int]], names: Collection[str]) -> list[int]:
+        total = sum((counts[name] for name in names if name in counts), Counter[int]())
         return [total[slot] for slot in range(self.slots)]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a histogram: calls whose duration lies above `low`, up to `high`, in milliseconds."""
+    """One column of a histogram: calls whose value lies above `low`, up to `high`, in the unit of the series."""
 
     low: float
     high: float
@@ -93,7 +94,7 @@ def details(
     path: str, shown: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
 ) -> list[Detail]:
     """Return what is told of each function, in their order."""
-    counts = _histograms(path, since=since, until=until)
+    counts = histograms(path, since=since, until=until)
     return [
         Detail(
             row,
@@ -122,13 +123,6 @@ def histogram_columns(counts: Mapping[int, int]) -> list[Column]:
     return [column for column in found if column.calls] if first <= ZERO else found
 
 
-def _histograms(path: str, *, since: datetime | None, until: datetime | None) -> dict[str, Mapping[int, int]]:
-    with Snapshot.open(path) as snapshot:
-        found = snapshot.aggregates(*snapshot.align(since, until))
-        names = snapshot.names()
-    return {names[key]: aggregate.buckets for key, aggregate in found.items()}
-
-
 def timeline(
     path: str,
     stats: Sequence[FunctionStats],
@@ -137,12 +131,24 @@ def timeline(
     since: datetime | None,
     until: datetime | None,
 ) -> Timeline | None:
-    """Return calls over time: of all functions from single calls where these are few, else of those shown."""
+    """Return calls over time: from single calls where these are few, else by the minute, the hour or the day.
+
+    Args:
+        path: The database.
+        stats: All that is reported.
+        shown: The most important of these: all that is in it where there are many.
+        since: The beginning.
+        until: The end.
+    """
     if sum(row.calls for row in stats) <= _FEW_CALLS:
         exact = _from_calls(path, {row.name for row in stats}, since=since, until=until)
-        if exact is not None:
+        # Single calls are deleted long before what they add up to.
+        if exact is not None and exact.start < min(row.first_seen for row in stats) + _MINUTE:
             return exact
-    return _from_series(path, shown, since=since, until=until)
+    is_whole = len(stats) <= _FEW_SERIES
+    names = [None] if is_whole else [row.name for row in shown]
+    points = [point for name in names for point in series(path, name, since=since, until=until)]
+    return _from_points(points, {row.name for row in stats}, is_whole=is_whole) if points else None
 
 
 def _from_calls(path: str, names: set[str], *, since: datetime | None, until: datetime | None) -> Timeline | None:
@@ -170,18 +176,12 @@ def _all_calls(path: str) -> Iterator[Call]:
         after = page[-1].id
 
 
-def _from_series(
-    path: str, shown: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
-) -> Timeline | None:
-    points = {row.name: series(path, row.name, since=since, until=until) for row in shown}
-    every = [point for found in points.values() for point in found]
-    if not every:
-        return None
-    width = max(point.seconds for point in every)
-    seconds = min(to_nanoseconds(point.start) // _SECOND for point in every) // width * width
-    result = Timeline(datetime.fromtimestamp(seconds, timezone.utc), timedelta(seconds=width))
-    for name, found in points.items():
-        for point in found:
-            slot = (to_nanoseconds(point.start) // _SECOND - seconds) // width
-            result.add(name, slot, point.stats.calls, point.stats.errors)
+def _from_points(points: Sequence[Point], names: set[str], *, is_whole: bool) -> Timeline:
+    width = max(point.seconds for point in points)
+    first = min(to_nanoseconds(point.start) // _SECOND for point in points) // width * width
+    result = Timeline(datetime.fromtimestamp(first, timezone.utc), timedelta(seconds=width), is_whole=is_whole)
+    for point in points:
+        if point.stats.name in names:
+            slot = (to_nanoseconds(point.start) // _SECOND - first) // width
+            result.add(point.stats.name, slot, point.stats.calls, point.stats.errors)
     return result

@@ -8,8 +8,9 @@ _UNITS = (("ns", 1e-6), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("min", 6e4), ("
 # Up to two minutes and two hours, the smaller unit says more.
 _UNTIL = {"ns": 1e3, "µs": 1e3, "ms": 1e3, "s": 120.0, "min": 120.0, "h": float("inf")}
 _FIGURES = 3
-_SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _EXACT_BELOW = 10_000
+_WHOLE, _LARGE = 1e3, 1e6
 
 
 def duration(milliseconds: float | None) -> str:
@@ -31,6 +32,23 @@ def duration(milliseconds: float | None) -> str:
     return f"{milliseconds / _UNITS[-1][1]:.3g} h"
 
 
+def quantity(number: float | None, unit: str | None = None) -> str:
+    """Return a number of any kind with its unit, if it has one; a duration when the unit is ``ms``.
+
+    Example:
+        >>> [quantity(number, "jobs") for number in (3.0, 0.25, 12345.6, -0.0000123, None)]
+        ['3 jobs', '0.25 jobs', '12,346 jobs', '-1.23e-05 jobs', '-']
+        >>> quantity(0.25), quantity(1.2e9, "B"), quantity(1240, "ms")
+        ('0.25', '1.20 G B', '1.24 s')
+    """
+    if unit == "ms" or number is None:
+        return duration(number)
+    size = abs(number)
+    is_plain = size < _LARGE and (size >= _WHOLE or number == int(number))
+    text = f"{number:,.0f}" if is_plain else _scaled(number) if size >= _LARGE else f"{number:.{_FIGURES}g}"
+    return f"{text} {unit}" if unit else text
+
+
 def count(number: int) -> str:
     """Return a whole number with separators.
 
@@ -50,8 +68,7 @@ def short_count(number: int) -> str:
     """
     if abs(number) < _EXACT_BELOW:
         return count(number)
-    scale, suffix = next(each for each in _SCALES if float(_three_figures(abs(number) / each[0])) >= 1)
-    return f"{_three_figures(number / scale)} {suffix}"
+    return _scaled(number)
 
 
 def plural(number: int, thing: str) -> str:
@@ -62,6 +79,24 @@ def plural(number: int, thing: str) -> str:
         ('1 call', '1,500 calls')
     """
     return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
+def times(number: int) -> str:
+    """Return how often.
+
+    Example:
+        >>> times(1), times(1500)
+        ('once', '1,500 times')
+    """
+    return "once" if number == 1 else f"{count(number)} times"
+
+
+def _scaled(number: float) -> str:
+    """Return a number from a thousand on with a suffix, one beyond all suffixes with an exponent."""
+    scale, suffix = next(each for each in _SCALES if float(_three_figures(abs(number) / each[0])) >= 1)
+    if abs(number) / scale >= _WHOLE:
+        return f"{number:.{_FIGURES}g}"
+    return f"{_three_figures(number / scale)} {suffix}"
 
 
 def _three_figures(number: float) -> str:

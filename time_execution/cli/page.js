@@ -38,7 +38,7 @@ filter.closest("label").hidden = false;
 filter.addEventListener("input", () => {
   const wanted = filter.value.trim().toLowerCase();
   let count = 0;
-  for (const row of body.rows) {
+  for (const row of document.querySelectorAll("#functions > tbody > tr, #values > tbody > tr")) {
     row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
     count += row.hidden ? 0 : 1;
   }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 _GAP = "  "
-_LEAST_NAME = 16
+_LEAST_NAME = 28
 _BOLD, _RED, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
 
 
@@ -66,8 +66,30 @@ class Screen:
         return f"{text[:head]}{self.ellipsis}{text[len(text) - (room - head) :]}"
 
 
+def fitting(
+    screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Sequence[str]
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return titles and rows without the columns that there is no room for, and the titles of these.
+
+    Args:
+        screen: What the output can show.
+        heads: A title for each column.
+        rows: Texts.
+        optional: The titles of the columns that may be left out, the first to go first.
+    """
+    kept, gone = list(range(len(heads))), []
+    widths = _widths(screen, [heads, *rows])
+    widths[0] = min(widths[0], _LEAST_NAME)
+    for title in optional:
+        if screen.width is None or sum(widths[place] + len(_GAP) for place in kept) - len(_GAP) <= screen.width:
+            break
+        kept.remove(heads.index(title))
+        gone.append(title)
+    return [heads[place] for place in kept], [[row[place] for place in kept] for row in rows], gone
+
+
 def render(
-    screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]], *, red: frozenset[int] = frozenset()
+    screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]], *, red: frozenset[str] = frozenset()
 ) -> str:
     """Return lines with aligned columns: the first to the left and shortened to fit, the others to the right.
 
@@ -75,22 +97,26 @@ def render(
         screen: What the output can show.
         heads: A title for each column.
         rows: Texts.
-        red: Columns where anything but ``0`` is trouble.
+        red: Titles of columns where anything but ``0`` is trouble.
     """
     table = [list(map(screen.safe, row)) for row in (heads, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = _widths(screen, table)
     if screen.width is not None:
         rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
         widths[0] = min(widths[0], max(_LEAST_NAME, screen.width - rest))
     lines = []
     for number, (name, *cells) in enumerate(table):
         parts = [screen.shorten(name, widths[0]).ljust(widths[0])]
-        for column, (cell, width) in enumerate(zip(cells, widths[1:], strict=True), start=1):
-            is_trouble = number and column in red and cell != "0"
+        for title, cell, width in zip(heads[1:], cells, widths[1:], strict=True):
+            is_trouble = number and title in red and cell != "0"
             parts.append(screen.red(cell.rjust(width)) if is_trouble else cell.rjust(width))
         line = _GAP.join(parts).rstrip()
         lines.append(line if number else screen.bold(line))
     return "\n".join(lines)
+
+
+def _widths(screen: Screen, table: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(screen.safe(cell)) for cell in column) for column in zip(*table, strict=True)]
 
 
 def _escaped(letter: str) -> str:

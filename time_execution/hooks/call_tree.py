@@ -26,7 +26,7 @@ class _Call:
     """A measured call that is under way in some context.
 
     Attributes:
-        name: Its function's series.
+        name: Its series.
         root: The name of the outermost call around it.
         depth: How many calls there are around it.
         previous: What was innermost in this context before.
@@ -49,17 +49,18 @@ _innermost: ContextVar[_Call | None] = ContextVar("time_execution.call_tree", de
 
 
 def call_tree_hook(
-    *, func: Any, func_args: Any, func_kwargs: Any
+    *, func: Any, func_args: Any, func_kwargs: Any, series: str | None = None
 ) -> Generator[None, HookOutcome, dict[str, Any] | None]:
-    """Add ``parent`` (name of the measured caller; absent at the root), ``root`` (name) and ``depth`` (0 at the root).
+    """Add ``parent`` (series of the measured caller; absent at the root), ``root`` (series) and ``depth`` (0 there).
 
     The caller is known by context: a task started by a measured coroutine counts as called by it, also when that has
     returned; a new thread begins a tree of its own, unless it runs in a copied context, as `asyncio.to_thread` does.
-    What a consumer calls between two items of a generator is not called by the generator. Names are those of the
-    functions and blocks, whatever hooks make of them. Thread-safe.
+    What a consumer calls between two items of a generator is not called by the generator. Series are named as the
+    decorator or the block names them; that a hook renames one when it ends comes too late for what it called.
+    Thread-safe.
     """
     parent = _caller()
-    name = name_of(func) if callable(func) else getattr(func, "name", None)
+    name = series or _name_of(func)
     if name is None:  # nobody can be told by whom they were called
         outcome = yield
         return _fields(str(outcome[2].get(NAME)), parent)
@@ -73,6 +74,12 @@ def call_tree_hook(
         if _innermost.get() is call:
             _innermost.set(_unless_ended(call.previous))
     return _fields(call.name, parent)
+
+
+def _name_of(func: Any) -> str | None:
+    """Return the series of something measured, as far as it tells: for who runs hooks without naming the series."""
+    name: str | None = name_of(func) if callable(func) else getattr(func, "name", None)
+    return name
 
 
 def _fields(name: str, parent: _Call | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Reading what a backend stored: per function, over time, call by call. Nothing here prints or writes."""
 
-from time_execution.report._snapshot import DatabaseError, DatabaseMissingError, NotADatabaseError
-from time_execution.report.database import read, series, slowest, tail
-from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, aggregate_calls
+from time_execution.exceptions import DatabaseError, DatabaseMissingError, NotADatabaseError
+from time_execution.report.database import histograms, read, series, slowest, tail
+from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series, aggregate_calls
 
 __all__ = [
     "Aggregate",
@@ -12,7 +12,9 @@ __all__ = [
     "FunctionStats",
     "NotADatabaseError",
     "Point",
+    "Series",
     "aggregate_calls",
+    "histograms",
     "read",
     "series",
     "slowest",

@@ -6,21 +6,37 @@ import contextlib
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from time_execution.backends.sqlite.schema import APPLICATION_ID, CELLS, DAY, HOUR, MINUTE, SECOND, VERSION, WIDTHS
-from time_execution.exceptions import TimeExecutionError
+from time_execution.backends.sqlite.schema import (
+    APPLICATION_ID,
+    CELLS,
+    DAY,
+    HOUR,
+    MAX_NAMES,
+    MINUTE,
+    OVERFLOW_ID,
+    SECOND,
+    VERSION,
+    WIDTHS,
+)
+from time_execution.exceptions import DatabaseError, DatabaseMissingError, NotADatabaseError
 from time_execution.formats.histogram import NO_NUMBER
 from time_execution.formats.timestamp import to_nanoseconds
-from time_execution.report.statistics import Aggregate, Sums
+from time_execution.report.statistics import MILLISECONDS, Aggregate, Series, Sums
 
 _BUSY_TIMEOUT = 5.0
+# Said where SQLite cannot make the file beside the database that it reads with.
+_NO_ROOM_BESIDE = ("attempt to write a readonly database", "unable to open database file")
 _MAX_POINTS = 1500
 _END = 1 << 33
+_IDS = MAX_NAMES + 1
+_NOBODY = 0
 
+_SERIES = "CREATE TEMP VIEW series AS SELECT id, name, {kind} AS kind, {unit} AS unit FROM names"
 _SUMS = "sum(calls), sum(errors), total(total), min(low), max(high), min(first), max(last)"
 _OF_RANGE = "FROM {table} WHERE width = :width AND start >= :start AND start < :end"
 # Found by its key in each period in turn: the functions in between are not read.
@@ -29,19 +45,9 @@ _OF_NAME = """FROM (
             SELECT :start UNION ALL SELECT period + :width FROM periods WHERE period + :width < :end
         ) SELECT period FROM periods
     ) CROSS JOIN {table} AS found ON found.width = :width AND found.start = period AND found.name_id = :name_id"""
+# As rollups count them.
+_COUNTED_ID = f"CASE WHEN name_id <= :max_names THEN name_id ELSE {OVERFLOW_ID} END"
 _WAITING = CELLS.format(rows="id > :watermark AND timestamp >= :since AND timestamp < :until {more}")
-
-
-class DatabaseError(TimeExecutionError):
-    """A metrics database cannot be read: it is broken, or locked for too long."""
-
-
-class DatabaseMissingError(DatabaseError, FileNotFoundError):
-    """There is no file."""
-
-
-class NotADatabaseError(DatabaseError):
-    """The file is something else, or was written by a later version."""
 
 
 class Segment(NamedTuple):
@@ -64,6 +70,7 @@ class Snapshot:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        _describe_series(connection)
         self.watermark, self.max_names = connection.execute("SELECT watermark, max_names FROM state").fetchone()
         self.levels = {
             width: Level(*level)
@@ -78,10 +85,7 @@ class Snapshot:
         if not file.exists():
             raise DatabaseMissingError(f"there is no metrics database at {os.fspath(path)!r}")
         try:
-            with contextlib.closing(
-                sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
-            ) as connection:
-                connection.execute("PRAGMA temp_store = MEMORY")
+            with contextlib.closing(_connect(file)) as connection:
                 connection.execute("BEGIN")
                 _check_signature(connection, file)
                 yield cls(connection)
@@ -89,9 +93,10 @@ class Snapshot:
             kind = NotADatabaseError if "not a database" in str(exc) else DatabaseError
             raise kind(f"{os.fspath(path)!r} cannot be read: {exc}") from exc
 
-    def names(self) -> dict[int, str]:
-        """Return the name of each id."""
-        return dict(self.connection.execute("SELECT id, name FROM names"))
+    def series(self) -> dict[int, Series]:
+        """Return the series of each id."""
+        rows = self.connection.execute("SELECT id, name, kind, unit FROM temp.series")
+        return {key: Series(*series) for key, *series in rows}
 
     def name_id(self, name: str) -> int | None:
         """Return the id of a name; None when no metric had it."""
@@ -161,18 +166,18 @@ class Snapshot:
         self._add_waiting(found, "name_id", start, end)
         return dict(found)
 
-    def periods(self, name: str, start: int, end: int, width: int) -> dict[int, Aggregate]:
-        """Return the figures of one name in each period of a width, by the period's start."""
+    def periods(self, start: int, end: int, width: int, *, name: str | None) -> dict[tuple[int, int], Aggregate]:
+        """Return the figures of each period of a width, by the period's start and the id; of one name or of all."""
         found: defaultdict[int, Aggregate] = defaultdict(Aggregate)
-        name_id = self.name_id(name)
-        if name_id is not None:
-            period = f"start / {width} * {width}"
-            for segment in self.segments(start, end, widest=width):
-                self._add(found, period, _OF_NAME, {**segment._asdict(), "name_id": name_id})
-            self._add_waiting(found, period, start, end, name_id=name_id)
-        return dict(found)
+        name_id = None if name is None else self.name_id(name) or _NOBODY
+        source = _OF_RANGE if name_id is None else _OF_NAME
+        key = f"start / {width} * {width} * {_IDS} + name_id"
+        for segment in self.segments(start, end, widest=width):
+            self._add(found, key, source, {**segment._asdict(), "name_id": name_id})
+        self._add_waiting(found, key, start, end, name_id=name_id)
+        return {divmod(packed, _IDS): aggregate for packed, aggregate in found.items()}
 
-    def _add(self, found: defaultdict[int, Aggregate], key: str, source: str, bounds: dict[str, int]) -> None:
+    def _add(self, found: defaultdict[int, Aggregate], key: str, source: str, bounds: Mapping[str, Any]) -> None:
         """Add rollups up by an expression."""
         query = f"SELECT {key}, {_SUMS} {source.format(table='rollup')} GROUP BY 1"
         for group, *sums in self.connection.execute(query, bounds):
@@ -188,7 +193,7 @@ class Snapshot:
         """Add what is not rolled up yet."""
         bounds = {"watermark": self.watermark, "max_names": self.max_names, "name_id": name_id}
         bounds |= {"since": start * SECOND, "until": end * SECOND}
-        cells = _WAITING.format(more="" if name_id is None else "AND name_id = :name_id")
+        cells = _WAITING.format(more="" if name_id is None else f"AND {_COUNTED_ID} = :name_id")
         self.connection.execute(f"CREATE TEMP TABLE waiting AS {cells}", bounds)
         self._add(found, key, "FROM temp.waiting", {})
 
@@ -198,10 +203,49 @@ def nanoseconds(moment: datetime | None, default: int) -> int:
     return default if moment is None else to_nanoseconds(moment)
 
 
+def _connect(file: Path) -> sqlite3.Connection:
+    """Open a database for reading only, also where nothing can be written to its folder."""
+    try:
+        return _open(file, "mode=ro")
+    except sqlite3.OperationalError as exc:
+        if not str(exc).startswith(_NO_ROOM_BESIDE):
+            raise
+        log = file.with_name(f"{file.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise sqlite3.OperationalError(
+                f"what was stored last is in {log.name!r}, which can be read only where that folder can be written to"
+            ) from exc
+    # Without a log nobody is writing, so SQLite may do without the file in which readers and writers meet.
+    return _open(file, "immutable=1")
+
+
+def _open(file: Path, option: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{file.as_uri()}?{option}", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+    try:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA schema_version")  # the first to look into the file
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 def _check_signature(connection: sqlite3.Connection, file: Path) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None:
+        raise DatabaseMissingError(f"there is no metric in {str(file)!r} yet: the file is empty")
     if application != APPLICATION_ID:
         raise NotADatabaseError(f"{str(file)!r} is no metrics database")
     if version > VERSION:
         raise NotADatabaseError(f"{str(file)!r} was written by a later release; upgrade to read it")
+
+
+def _describe_series(connection: sqlite3.Connection) -> None:
+    """Let queries say ``temp.series`` for the names with their kinds and units."""
+    columns = {column for _, column, *_ in connection.execute("PRAGMA table_info(names)")}
+    # A file of an earlier release has no kinds before it is written to again.
+    kind, unit = ("coalesce(kind, 'timing')", "unit") if "kind" in columns else ("'timing'", "NULL")
+    connection.execute(
+        _SERIES.format(kind=kind, unit=f"CASE {kind} WHEN 'timing' THEN '{MILLISECONDS}' ELSE {unit} END")
+    )

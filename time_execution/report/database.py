@@ -12,23 +12,17 @@ import os
 import sqlite3
 from datetime import datetime
 from fnmatch import fnmatchcase
+from math import inf
 
-from time_execution.backends.sqlite.schema import LATEST, SECOND, WIDTHS
+from time_execution.backends.sqlite.schema import SECOND, WIDTHS
 from time_execution.formats.timestamp import to_datetime
-from time_execution.report._snapshot import Snapshot, nanoseconds
-from time_execution.report.statistics import Call, FunctionStats, Point
+from time_execution.report._slowest import Search
+from time_execution.report._snapshot import Snapshot
+from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series
 
-_CALLS = """SELECT raw.id, names.name, raw.value, hosts.hostname, raw.timestamp, raw.error, raw.fields
-FROM raw JOIN names ON names.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id"""
-_WANTED = "name_id = :name_id AND value IS NOT NULL AND timestamp >= :since AND timestamp < :until"
-# Ranges of ids that hold nothing of the range of time are passed over; what is not rolled up belongs to none yet.
-_SLOWEST = f"""{_CALLS} WHERE raw.id IN (
-    SELECT id FROM (
-        SELECT raw.id, value FROM chunks CROSS JOIN raw ON raw.id BETWEEN first_id AND last_id
-        WHERE newest >= :since AND oldest < :until AND {_WANTED}
-        UNION ALL SELECT id, value FROM raw WHERE id > :watermark AND {_WANTED}
-    ) ORDER BY value DESC, id LIMIT :limit
-) ORDER BY raw.value DESC, raw.id"""  # noqa: S608 - constants
+_CALLS = """SELECT raw.id, series.name, raw.value, hosts.hostname, raw.timestamp, raw.error, raw.fields,
+    series.kind, series.unit
+FROM raw JOIN temp.series ON series.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id"""
 
 
 def read(
@@ -38,7 +32,7 @@ def read(
     until: datetime | None = None,
     pattern: str | None = None,
 ) -> list[FunctionStats]:
-    """Return the figures of each function, greatest total first.
+    """Return the figures of each function, greatest total first, then those of each series of any other kind, by name.
 
     Takes milliseconds for millions of calls, and blocks no writer.
 
@@ -49,35 +43,54 @@ def read(
         pattern: Names to report, with the wildcards of `fnmatch`; None for all.
 
     Raises:
-        DatabaseMissingError: When there is no file.
+        DatabaseMissingError: When there is no file, or an empty one.
         NotADatabaseError: When the file is no metrics database that this version knows.
         DatabaseError: When it cannot be read.
     """
-    with Snapshot.open(path) as snapshot:
-        start, end = snapshot.align(since, until)
-        found = snapshot.aggregates(start, end)
-        names = snapshot.names()
-    stats = [
-        aggregate.stats(names[key])
-        for key, aggregate in found.items()
-        if pattern is None or fnmatchcase(names[key], pattern)
-    ]
-    return sorted(stats, key=lambda row: (-(row.total or 0.0), row.name))
+    found = _aggregates(path, since=since, until=until, pattern=pattern)
+    stats = [aggregate.stats(series) for series, aggregate in found.items()]
+    return sorted(stats, key=lambda row: (-(row.total or 0.0) if row.is_timing else inf, row.name))
+
+
+def histograms(
+    path: str | os.PathLike[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    pattern: str | None = None,
+) -> dict[str, dict[int, int]]:
+    """Return how the values of each function, or series of any kind, lie: name -> bucket, ascending -> how many.
+
+    `time_execution.formats.histogram.bounds` tells between which numbers, in the unit of the series, a bucket lies.
+    Histograms merge by adding up what is in the same bucket. A series without any number has an empty one.
+
+    Args:
+        path: The database.
+        since: As `read` takes it.
+        until: As `read` takes it.
+        pattern: As `read` takes it.
+
+    Raises:
+        DatabaseError: As `read` does.
+    """
+    found = _aggregates(path, since=since, until=until, pattern=pattern)
+    return {series.name: dict(sorted(aggregate.buckets.items())) for series, aggregate in found.items()}
 
 
 def series(
     path: str | os.PathLike[str],
-    name: str,
+    name: str | None = None,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     seconds: int | None = None,
 ) -> list[Point]:
-    """Return the figures of one function over time, in order; periods without a metric are left out.
+    """Return the figures of one function, or of each, over time, in order; periods without a metric are left out.
 
     Args:
         path: The database.
-        name: The function.
+        name: The function; None for all of them, each period having a point for each function that was called in it,
+            told apart by ``point.stats.name``.
         since: The first moment, moved back to a whole period.
         until: The end, moved on to a whole period.
         seconds: The length of a period: 60, 3 600 or 86 400; None chooses the shortest that is kept for all of the
@@ -92,10 +105,11 @@ def series(
     with Snapshot.open(path) as snapshot:
         start, end = snapshot.extent(*snapshot.align(since, until))
         width = seconds or snapshot.suitable_width(start, end)
-        found = snapshot.periods(name, start // width * width, -(-end // width) * width, width)
+        found = snapshot.periods(start // width * width, -(-end // width) * width, width, name=name)
+        known = snapshot.series()
     return [
-        Point(start=to_datetime(period * SECOND), seconds=width, stats=found[period].stats(name))
-        for period in sorted(found)
+        Point(start=to_datetime(period * SECOND), seconds=width, stats=found[period, name_id].stats(known[name_id]))
+        for period, name_id in sorted(found)
     ]
 
 
@@ -109,20 +123,16 @@ def slowest(
 ) -> list[Call]:
     """Return the calls of a function with the greatest values, of those that are still kept singly; greatest first.
 
-    The range is exact, not widened. Looks at every single metric within it.
+    The range is exact, not widened. Reads those metrics only that were stored near one of them.
 
     Raises:
         DatabaseError: As `read` does.
     """
     with Snapshot.open(path) as snapshot:
-        bounds = {
-            "name_id": snapshot.name_id(name),
-            "watermark": snapshot.watermark,
-            "since": nanoseconds(since, 0),
-            "until": nanoseconds(until, LATEST + 1),
-            "limit": limit,
-        }
-        return _calls(snapshot.connection.execute(_SLOWEST, bounds))
+        found = Search(snapshot, name, limit=limit, since=since, until=until).ids()
+        return [
+            call for key in found for call in _calls(snapshot.connection.execute(f"{_CALLS} WHERE raw.id = ?", (key,)))
+        ]
 
 
 def tail(
@@ -148,8 +158,21 @@ def tail(
     return [call for call in calls if pattern is None or fnmatchcase(call.name, pattern)]
 
 
+def _aggregates(
+    path: str | os.PathLike[str], *, since: datetime | None, until: datetime | None, pattern: str | None
+) -> dict[Series, Aggregate]:
+    with Snapshot.open(path) as snapshot:
+        found = snapshot.aggregates(*snapshot.align(since, until))
+        known = snapshot.series()
+    return {
+        known[name_id]: aggregate
+        for name_id, aggregate in found.items()
+        if pattern is None or fnmatchcase(known[name_id].name, pattern)
+    }
+
+
 def _calls(rows: sqlite3.Cursor) -> list[Call]:
     return [
-        Call(key, name, value, hostname, timestamp, bool(error), json.loads(fields) if fields else {})
-        for key, name, value, hostname, timestamp, error, fields in rows
+        Call(key, name, value, hostname, timestamp, bool(error), json.loads(fields) if fields else {}, kind, unit)
+        for key, name, value, hostname, timestamp, error, fields, kind, unit in rows
     ]

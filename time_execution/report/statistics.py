@@ -7,13 +7,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from time_execution.formats.histogram import bucket_of, quantiles
 from time_execution.formats.timestamp import to_datetime
 
+if TYPE_CHECKING:
+    from time_execution.types import Kind
+
+MILLISECONDS = "ms"
+
 _MINUTE = 60
 _SECOND = 1_000_000_000
+
+
+class Series(NamedTuple):
+    """What metrics have in common whose numbers may be added up.
+
+    Attributes:
+        name: The name that its metrics were written under.
+        kind: What its numbers are: durations (``timing``), numbers written by hand (``value``), and so on.
+        unit: What they are counted in: ``ms`` for timings; None when nobody said.
+    """
+
+    name: str
+    kind: Kind = "timing"
+    unit: str | None = MILLISECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +43,7 @@ class FunctionStats:
         name: Its fully qualified name.
         calls: How many metrics there are.
         errors: How many of them tell of a failure.
-        total: The sum of the values: milliseconds for timings, as all that follow. Values are None where no metric
-            has a number.
+        total: The sum of the values, in `unit`, as all that follow. Values are None where no metric has a number.
         mean: Their mean.
         p50: Their median: the exact one by nearest rank, give or take 2 %.
         p95: The 95th percentile, likewise.
@@ -34,6 +52,8 @@ class FunctionStats:
         max: The greatest, exactly.
         first_seen: The minute of the earliest metric (UTC).
         last_seen: The minute of the latest.
+        kind: What the numbers are; see `Series`.
+        unit: What they are counted in: ``ms`` for timings; None when nobody said.
     """
 
     name: str
@@ -48,6 +68,13 @@ class FunctionStats:
     max: float | None
     first_seen: datetime
     last_seen: datetime
+    kind: Kind = "timing"
+    unit: str | None = MILLISECONDS
+
+    @property
+    def is_timing(self) -> bool:
+        """Whether the numbers are durations of calls."""
+        return self.kind == "timing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +99,13 @@ class Call:
     Attributes:
         id: Its place in the store: later metrics have greater ones.
         name: The name.
-        value: The number, milliseconds for timings; None when there is none.
+        value: The number, in `unit`; None when there is none.
         hostname: Where it comes from; None when unknown.
         timestamp: When the call ended, in nanoseconds since the epoch.
         is_error: Whether it tells of a failure.
         fields: Everything else.
+        kind: What the number is; see `Series`.
+        unit: What it is counted in: ``ms`` for timings; None when nobody said.
     """
 
     id: int
@@ -86,6 +115,8 @@ class Call:
     timestamp: int
     is_error: bool
     fields: Mapping[str, Any]
+    kind: Kind = "timing"
+    unit: str | None = MILLISECONDS
 
 
 class Sums(NamedTuple):
@@ -112,7 +143,7 @@ class Sums(NamedTuple):
 
 @dataclass(slots=True)
 class Aggregate:
-    """Running figures of one name; two of them merge into what one of all the metrics would be.
+    """Running figures of one series; two of them merge into what one of all the metrics would be.
 
     Attributes:
         sums: What was counted; None before the first.
@@ -151,7 +182,7 @@ class Aggregate:
             self.add_sums(other.sums)
             self.buckets.update(other.buckets)
 
-    def stats(self, name: str) -> FunctionStats:
+    def stats(self, series: Series) -> FunctionStats:
         """Return the figures as they stand.
 
         Raises:
@@ -166,7 +197,7 @@ class Aggregate:
             # An estimate from a bucket may lie outside of what was measured.
             middle = [min(max(number, low), high) for number in quantiles(self.buckets, 0.5, 0.95, 0.99)]
         return FunctionStats(
-            name=name,
+            name=series.name,
             calls=calls,
             errors=errors,
             total=total if measured else None,
@@ -178,6 +209,8 @@ class Aggregate:
             max=high,
             first_seen=to_datetime(first * _SECOND),
             last_seen=to_datetime(last * _SECOND),
+            kind=series.kind,
+            unit=series.unit,
         )
 
 
@@ -188,9 +221,9 @@ def _chosen(choose: Callable[[float, float], float], one: float | None, other: f
     return choose(one, other)
 
 
-def aggregate_calls(calls: Iterable[Call]) -> dict[str, Aggregate]:
-    """Return the figures of each name: for stores that hold single metrics only."""
-    found: defaultdict[str, Aggregate] = defaultdict(Aggregate)
+def aggregate_calls(calls: Iterable[Call]) -> dict[Series, Aggregate]:
+    """Return the figures of each series: for stores that hold single metrics only."""
+    found: defaultdict[Series, Aggregate] = defaultdict(Aggregate)
     for call in calls:
-        found[call.name].add(call.value, timestamp=call.timestamp, is_error=call.is_error)
+        found[Series(call.name, call.kind, call.unit)].add(call.value, timestamp=call.timestamp, is_error=call.is_error)
     return dict(found)

@@ -29,8 +29,8 @@ _WEEK = 7.0 * DAY
 _ATTEMPTS = 5
 # How many times on the way to `rollup_rows` of our own we ask whether all processes together have come so far.
 _CHECKS = 8
-# No roll-up takes more rows at once, unless `rollup_rows` does; after failures, there may be many.
-_MOST_ROWS = 262_144
+# What is left to do waits for more rows, or for so many seconds.
+_PAUSE = 1.0
 # Connections of a parent process, kept from being collected: closing one in the child could harm the parent.
 _inherited: list[object] = []
 
@@ -40,7 +40,8 @@ class SQLiteBackend(BaseMetricsBackend):
 
     The embedded default: no server, and ``time-execution report`` reads the file while it is written to. Several
     processes may write to one file (not over a network file system). Thread-safe and fork-safe. A batch is stored when
-    `write_many` returns; every `rollup_rows` rows it takes a moment longer, to roll up and to delete what is too old.
+    `write_many` returns; every `rollup_rows` rows it takes a moment longer, to roll up, to delete what is too old or to
+    shrink the file: each of them a little at a time, however much there is to do.
     Opened by the first batch, again by the first after `close`, and anew when the file was removed or replaced.
 
     A metric whose ``exception``, ``error`` or ``error_type`` is not empty counts as an error.
@@ -48,7 +49,7 @@ class SQLiteBackend(BaseMetricsBackend):
     Args:
         path: The file; made absolute, created with mode 0600 in a folder that must exist. No symbolic link.
         retention: How long each metric is kept, in seconds; None for ever. What is older goes a little at a time,
-            while metrics are stored, and not before it is rolled up.
+            while metrics are stored, and not before it is rolled up. The file shrinks when over a quarter is free.
         minute_retention: The same for the rollups of a minute.
         hour_retention: The same for those of an hour; at least as long.
         day_retention: The same for those of a day; at least as long.
@@ -83,7 +84,7 @@ class SQLiteBackend(BaseMetricsBackend):
         minute_retention: float | None = _WEEK,
         hour_retention: float | None = 90.0 * DAY,
         day_retention: float | None = None,
-        rollup_rows: int = 65_536,
+        rollup_rows: int = 8192,
         rollup_interval: float = 60.0,
         busy_timeout: float = 5.0,
         value_field: str = "value",
@@ -113,6 +114,7 @@ class SQLiteBackend(BaseMetricsBackend):
         self._file: database.Identity | None = None
         self._opened: tuple[sqlite3.Connection, RowMaker] | None = None
         self._unchecked_rows = 0
+        self._is_behind = False
         self._next_rollup = time.monotonic() + rollup_interval
 
     @classmethod
@@ -216,24 +218,36 @@ class SQLiteBackend(BaseMetricsBackend):
         return database.identity(self.path) == self._file
 
     def _maintain(self, connection: sqlite3.Connection, stored: int) -> None:
-        """Roll up and delete, if it is time to; a failure waits for a later batch, as this one is stored."""
+        """Do a bounded part of what is due by now; a failure waits for a later batch, as this one is stored."""
         self._unchecked_rows += stored
         is_due = time.monotonic() >= self._next_rollup
         if not is_due and self._unchecked_rows < self._rollup_rows // _CHECKS:
             return
+        # However large the batches are: twice what they bring is taken off what waits.
+        max_rows = self._rollup_rows + 2 * self._unchecked_rows
         self._unchecked_rows = 0
         try:
-            if is_due or rollup.waiting_rows(connection) >= self._rollup_rows:
+            if is_due or self._is_behind or rollup.waiting_rows(connection) >= self._rollup_rows:
+                self._is_behind = False
                 self._next_rollup = time.monotonic() + self._rollup_interval
-                now = time.time()
                 with database.transaction(connection):
-                    rollup.roll_up(connection, max_rows=max(_MOST_ROWS, self._rollup_rows), now=now)
-                    rollup.prune(connection, retention=self._retention, now=now)
+                    self._is_behind = self._work(connection, max_rows)
+                if self._is_behind:
+                    self._next_rollup = time.monotonic() + min(_PAUSE, self._rollup_interval)
         except sqlite3.Error as exc:
             if database.is_damage(exc):
                 raise
             self.rollup_failures += 1
             self._log.tell("rollup", f"rolling up {self.path.name} failed and is tried again later: {exc}")
+
+    def _work(self, connection: sqlite3.Connection, max_rows: int) -> bool:
+        """Roll up, delete and shrink, less of the latter after more of the former; says if there may be more to do."""
+        now = time.time()
+        if rollup.roll_up(connection, max_rows=max_rows, now=now) > max_rows // 2:
+            return True
+        if rollup.prune(connection, retention=self._retention, now=now) > rollup.MOST_PRUNED // 2:
+            return True
+        return database.shrink(connection)
 
     def _replace(self, exc: sqlite3.Error) -> None:
         """Move the broken file aside, unless another process has done so."""

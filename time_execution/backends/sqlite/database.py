@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeAlias
 
-from time_execution.backends.sqlite.rollup import STEP_TABLE
-from time_execution.backends.sqlite.schema import APPLICATION_ID, STATEMENTS, VERSION
+from time_execution.backends.sqlite.rollup import STEP
+from time_execution.backends.sqlite.schema import ADDED, APPLICATION_ID, STATEMENTS, VERSION
 from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable
 
 if sys.platform != "win32":
@@ -25,6 +25,9 @@ _DAMAGE = ("malformed", "not a database", "file is encrypted")
 _DENIALS = ("readonly", "read-only", "unsupported file format", "access permission denied", "authorization denied")
 _LOCKED = "database is locked"
 _RETRY_PAUSE = 0.01
+_FREE_SHARE = 4
+_FREE_PAGES = 256
+_SHRUNK_PAGES = 512
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: which file it is, whatever its name."""
@@ -88,6 +91,25 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def shrink(connection: sqlite3.Connection) -> bool:
+    """Give a little of what is free in the file back to the file system; says if there may be more.
+
+    A quarter of the file may be free, for what comes next; a steady flow uses again what retention frees, and nothing
+    is done. The file ends earlier once SQLite has copied the write-ahead log into it.
+
+    Args:
+        connection: Inside a write transaction.
+    """
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    surplus = free - max(pages // _FREE_SHARE, _FREE_PAGES)
+    for _ in range(min(surplus, _SHRUNK_PAGES)):
+        # One at a time, because the module ends a statement without columns after its first step.
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return bool(free - left >= _SHRUNK_PAGES)
 
 
 def identity(path: Path) -> Identity | None:
@@ -163,7 +185,9 @@ def _set_up(connection: sqlite3.Connection, path: Path, *, max_names: int, is_la
                 for statement in STATEMENTS:
                     connection.execute(statement)
                 connection.execute("INSERT INTO state VALUES (0, ?)", (max_names,))
-        connection.execute(STEP_TABLE)
+            _upgrade(connection)
+        for statement in STEP:
+            connection.execute(statement)
     except sqlite3.OperationalError as exc:
         # SQLite does not wait for the lock that a change of the journal mode takes.
         if is_last_try or _LOCKED not in str(exc):
@@ -172,6 +196,13 @@ def _set_up(connection: sqlite3.Connection, path: Path, *, max_names: int, is_la
             connection.execute("ROLLBACK")
         return False
     return True
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Add what a file of an earlier release lacks; inside a transaction."""
+    for (table, column), statement in ADDED.items():
+        if all(found[1] != column for found in connection.execute(f"PRAGMA table_info({table})")):
+            connection.execute(statement)
 
 
 def _signature(connection: sqlite3.Connection) -> tuple[int, int]:

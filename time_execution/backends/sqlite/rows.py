@@ -30,6 +30,7 @@ _CORE_FIELDS = 4
 _WORDS = {True: "true", False: "false", None: "null"}
 _quote = json.encoder.encode_basestring_ascii
 _MAX_CACHED = 100_000
+_MAX_LABEL = 64
 _WORD = 1 << 63  # beyond SQLite's integers
 
 Row: TypeAlias = tuple[int, int | None, float | None, int, int, int, str | None]
@@ -49,29 +50,37 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     connection.executemany(_INSERT, rows[len(rows) - rest :])
 
 
+_FIND_HOST = "SELECT id FROM hosts WHERE hostname = ?"
+_ADD_HOST = "INSERT INTO hosts (hostname) VALUES (?) ON CONFLICT DO NOTHING"
+# A name that a file of an earlier release has already gets its kind from the first metric that comes now.
+_FIND_NAME = "SELECT id FROM names WHERE name = ? AND kind IS NOT NULL"
+_ADD_NAME = """INSERT INTO names (name, kind, unit) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, unit = excluded.unit WHERE kind IS NULL"""
+
+
 class Interned(dict[str, int]):
     """The ids of the texts that a table keeps once, as far as this process has met them.
 
     Args:
         connection: Not in a transaction when a new text is met.
-        table: ``names`` or ``hosts``.
-        column: The column of the text.
+        find: Selects the id of a text.
+        add: Adds a text, with what is known of it, unless another process just has.
     """
 
-    def __init__(self, connection: sqlite3.Connection, table: str, column: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, find: str, add: str) -> None:
         super().__init__()
         self._connection = connection
-        self._insert = f"INSERT INTO {table} ({column}) VALUES (?) ON CONFLICT DO NOTHING"  # noqa: S608 - as below
-        self._select = f"SELECT id FROM {table} WHERE {column} = ?"  # noqa: S608 - names of our own
+        self._find = find
+        self._add = add
 
-    def id_of(self, text: str) -> int:
+    def id_of(self, text: str, *known: str | None) -> int:
         """Return the id of a text, which is added to the table if it is not there."""
         key = self.get(text)
         if key is None:
-            found = self._connection.execute(self._select, (text,)).fetchone()
+            found = self._connection.execute(self._find, (text,)).fetchone()
             if found is None:
-                self._connection.execute(self._insert, (text,))
-                found = self._connection.execute(self._select, (text,)).fetchone()
+                self._connection.execute(self._add, (text, *known))
+                found = self._connection.execute(self._find, (text,)).fetchone()
             if len(self) >= _MAX_CACHED:
                 self.clear()
             self[text] = key = int(found[0])
@@ -82,8 +91,8 @@ class RowMaker:
     """Turns metrics into rows of ``raw``; belongs to one connection, and to one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, *, value_field: str) -> None:
-        self._names = Interned(connection, "names", "name")
-        self._hosts = Interned(connection, "hosts", "hostname")
+        self._names = Interned(connection, find=_FIND_NAME, add=_ADD_NAME)
+        self._hosts = Interned(connection, find=_FIND_HOST, add=_ADD_HOST)
         self._value_field = value_field
         columns = (NAME, value_field, HOSTNAME, TIMESTAMP)
         self._core = itemgetter(*columns)
@@ -120,7 +129,7 @@ class RowMaker:
         value = self._value(fields)
         timestamp = self._timestamp(fields)
         return (
-            self._names.id_of("None" if name is None else name),
+            self._names.id_of("None" if name is None else name, _label(metric.kind) or "timing", _label(metric.unit)),
             None if host is None else self._hosts.id_of(host),
             value,
             timestamp,
@@ -134,7 +143,7 @@ class RowMaker:
         value = fields.get(field)
         if value is None:
             return None
-        text = str(value).encode("utf-8", "backslashreplace").decode()
+        text = _storable(str(value))
         if text == value:
             del fields[field]
         return text
@@ -156,6 +165,16 @@ class RowMaker:
             del fields[TIMESTAMP]
             return moment
         return time.time_ns()
+
+
+def _storable(text: str) -> str:
+    """Return a text that SQLite takes: lone surrogates are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _label(value: object) -> str | None:
+    """Return a kind or a unit; None for what is neither, since attributes are not checked where they are set."""
+    return _storable(value[:_MAX_LABEL]) if isinstance(value, str) else None
 
 
 def _flat_json(metric: Metric, columns: frozenset[str]) -> str | None:

@@ -22,7 +22,10 @@ OVERFLOW_NAME = "__overflow__"
 """Where rollups count the names beyond ``state.max_names``; the raw rows keep their own."""
 
 STATEMENTS = (
-    "CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE names (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    kind TEXT, unit TEXT -- of the first metric of that name; kind is NULL until one comes
+)""",
     "CREATE TABLE hosts (id INTEGER PRIMARY KEY, hostname TEXT NOT NULL UNIQUE)",
     """CREATE TABLE raw (
     id INTEGER PRIMARY KEY,
@@ -58,11 +61,17 @@ STATEMENTS = (
     kept_from INTEGER NOT NULL -- what began before this second was deleted
 )""",
     "CREATE TABLE state (watermark INTEGER NOT NULL, max_names INTEGER NOT NULL)",
-    f"INSERT INTO names VALUES ({OVERFLOW_ID}, '{OVERFLOW_NAME}')",  # noqa: S608 - constants
+    f"INSERT INTO names (id, name) VALUES ({OVERFLOW_ID}, '{OVERFLOW_NAME}')",  # noqa: S608 - constants
     f"INSERT INTO levels VALUES ({MINUTE}, 0, 0), ({HOUR}, 0, 0), ({DAY}, 0, 0)",  # noqa: S608 - constants
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
+
+ADDED = {
+    ("names", "kind"): "ALTER TABLE names ADD COLUMN kind TEXT",
+    ("names", "unit"): "ALTER TABLE names ADD COLUMN unit TEXT",
+}
+"""Columns that files of earlier releases lack; those releases can work on with them, so the version stays."""
 
 # One integer to group by costs half of what columns do: 27 bits of minutes (up to the year 2225), 23 of the name, one
 # that says whether the call failed, 12 of the bucket.
@@ -73,17 +82,19 @@ LATEST = (1 << 63 - _START_SHIFT) * MINUTE * SECOND - 1
 """The last moment that a row may have, in nanoseconds since the epoch."""
 
 # SQLite gives shifts and bitwise operators the same precedence.
-_CELL = f"""(timestamp / {MINUTE * SECOND} << {_START_SHIFT})
+CELL = f"""(timestamp / {MINUTE * SECOND} << {_START_SHIFT})
     | (CASE WHEN name_id <= :max_names THEN name_id ELSE {OVERFLOW_ID} END << {_NAME_SHIFT})
     | (error << {_NAME_SHIFT - 1}) | bucket"""
-_CELL_START = f"(cell >> {_START_SHIFT}) * {MINUTE}"
-_CELL_ERROR = f"(cell >> {_NAME_SHIFT - 1} & 1)"
+"""What a raw row is added up by: minute, name, bucket and whether the call failed; takes ``:max_names``."""
 
-CELLS = f"""SELECT {_CELL_START} AS start, cell >> {_NAME_SHIFT} & {MAX_NAMES} AS name_id,
-    cell & {(1 << _NAME_SHIFT - 1) - 1} AS bucket, calls, calls * {_CELL_ERROR} AS errors, total, low, high,
-    {_CELL_START} AS first, {_CELL_START} AS last
-FROM (
-    SELECT {_CELL} AS cell, count(*) AS calls, total(value) AS total, min(value) AS low, max(value) AS high
+_START = f"(cell >> {_START_SHIFT}) * {MINUTE}"
+OF_CELL = f"""{_START} AS start, cell >> {_NAME_SHIFT} & {MAX_NAMES} AS name_id,
+    cell & {(1 << _NAME_SHIFT - 1) - 1} AS bucket, calls, calls * (cell >> {_NAME_SHIFT - 1} & 1) AS errors,
+    total, low, high, {_START} AS first, {_START} AS last"""
+"""The columns that a cell with its sums stands for."""
+
+CELLS = f"""SELECT {OF_CELL} FROM (
+    SELECT {CELL} AS cell, count(*) AS calls, total(value) AS total, min(value) AS low, max(value) AS high
     FROM raw WHERE {{rows}} GROUP BY cell
 )"""  # noqa: S608 - constants
-"""Adds raw rows up by minute, name, bucket and whether the call failed; takes ``:max_names``."""
+"""Adds raw rows up by cell."""
