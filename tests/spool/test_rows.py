@@ -80,7 +80,6 @@ def test_nothing_is_made_before_the_first_row(open_store, tmp_path):
     assert (store.peek(5), len(store), store.bytes, store.adopt(), store.delete([1]), store.oldest_age()) == (
         [], 0, 0, 0, 0, 0.0,
     )  # fmt: skip
-    store.mark_attempt([1])
     assert store.append([]) == 0
     store.close()
     assert list(tmp_path.iterdir()) == []
@@ -103,18 +102,6 @@ def test_a_closed_spool_does_nothing(open_store):
     store.close()
     assert (store.append(metrics(2)), store.peek(1), store.delete([1]), store.adopt()) == (0, [], 0, 0)
     assert len(store) == 1
-
-
-def test_attempts_are_noted(open_store, tmp_path):
-    """Rows sent in vain remember how often."""
-    store = open_store()
-    store.append(metrics(1, 2))
-    key = store.peek(1)[0][0]
-    store.mark_attempt([key])
-    store.mark_attempt([key])
-    with sqlite3.connect(files(tmp_path / "spool")[0]) as connection:
-        assert connection.execute("SELECT attempts FROM q ORDER BY seq").fetchall() == [(2,), (0,)]
-    connection.close()
 
 
 def test_bodies_are_json(open_store, tmp_path):

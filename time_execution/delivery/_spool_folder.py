@@ -1,8 +1,9 @@
 """Whose file is whose in a spool folder: names, permissions, and locks that a kill releases. No rows in here.
 
 A folder holds one ``<name>.<pid>.<nonce>.db`` for each process and backend, and beside it a ``.lock`` of the same stem
-that the owner keeps locked for as long as it lives. The lock has a file of its own because POSIX drops a process's
-locks on a file when it closes *any* descriptor of that file, and SQLite keeps locks of its own on the database.
+that the owner keeps locked for as long as it lives. The lock has a file of its own because SQLite locks the database,
+and its kind of lock is lost when the process closes *any* descriptor of that file. Ours is of the kind that belongs to
+the opened file: another opening is refused, be it by the same process.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +26,16 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_FILE = re.compile(r"(?P<name>.+)\.(?P<pid>\d{1,10})\.(?P<nonce>[0-9a-f]{24})\.db")
+DATABASE = ".db"
+LOCK = ".lock"
+CORRUPT = ".db.corrupt"
+_FILE = re.compile(
+    r"(?P<stem>(?P<name>.+)\.(?P<pid>\d{1,10})\.(?P<nonce>[0-9a-f]{24}))(?P<suffix>\.lock|\.db(\.corrupt)?)"
+)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME = 80
 _KEPT_CORRUPT = 3
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-
-# What this process holds: (pid, device, inode) of lock files. Asking the operating system would not do: it grants a
-# process its own lock again, and drops it when the second descriptor is closed. The pid makes a child start empty.
-_held: dict[tuple[int, int, int], object] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class SpoolName:
     @property
     def lock_path(self) -> Path:
         """The owner's lock file."""
-        return self.path.with_suffix(".lock")
+        return self.path.with_suffix(LOCK)
 
 
 def safe_name(name: str) -> str:
@@ -62,26 +63,25 @@ def new_name(folder: Path, name: str) -> SpoolName:
     """Return a place that no other process has; places sort by the time they were made."""
     nonce = f"{time.time_ns() & 0xFFFFFFFFFFFFFFFF:016x}{secrets.token_hex(4)}"
     pid = os.getpid()
-    return SpoolName(folder / f"{name}.{pid}.{nonce}.db", name, pid, nonce)
+    return SpoolName(folder / f"{name}.{pid}.{nonce}{DATABASE}", name, pid, nonce)
 
 
-def parse_name(path: Path) -> SpoolName | None:
-    """Return the parts of a database's name; None when it is not one of ours."""
-    match = _FILE.fullmatch(path.name)
-    return SpoolName(path, match["name"], int(match["pid"]), match["nonce"]) if match else None
-
-
-def files_in(folder: Path, name: str | None = None) -> list[SpoolName]:
-    """Return the databases of a folder, those made first first; none when there is no such folder.
+def files_in(folder: Path, name: str | None = None, *, suffixes: tuple[str, ...] = (DATABASE,)) -> list[SpoolName]:
+    """Return the places of a folder, those made first first; none when there is no such folder.
 
     Args:
         folder: The spool folder.
         name: Only those of this backend; None for all.
+        suffixes: What a place is told by: ``DATABASE``, ``LOCK``, or ``CORRUPT`` for those that were put aside.
     """
-    found: list[SpoolName] = []
-    with suppress(OSError):
-        found = [parsed for entry in os.scandir(folder) if (parsed := parse_name(folder / entry.name))]
-    return sorted((file for file in found if name in {None, file.name}), key=lambda file: file.nonce)
+    found: dict[Path, SpoolName] = {}
+    with suppress(OSError):  # not there, or closed to us
+        for entry in os.scandir(folder):
+            match = _FILE.fullmatch(entry.name)
+            if match and match["suffix"] in suffixes and name in {None, match["name"]}:
+                path = folder / (match["stem"] + match["suffix"].replace(LOCK, DATABASE))
+                found[path] = SpoolName(path, match["name"], int(match["pid"]), match["nonce"])
+    return sorted(found.values(), key=lambda file: file.nonce)
 
 
 def check_path(path: Path, key: str) -> None:
@@ -105,9 +105,16 @@ def make_folder(path: Path) -> None:
     """
     for folder in [path, *path.parents][::-1]:
         if not folder.exists():
-            with suppress(FileExistsError):
-                folder.mkdir(0o700)
+            folder.mkdir(0o700, exist_ok=True)
     _check_folder(path)
+
+
+def _check_folder(path: Path) -> None:
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode):
+        raise NotADirectoryError(f"{path} is {'a symbolic link' if stat.S_ISLNK(mode) else 'not a directory'}")
+    if sys.platform != "win32" and mode & stat.S_IWOTH:
+        raise PermissionError(f"everyone may write to {path}")
 
 
 def make_file(path: Path) -> None:
@@ -131,10 +138,9 @@ def is_trusted(path: Path) -> bool:
 class OwnerLock:
     """The lock that says that a database has an owner; made by `take_lock`."""
 
-    def __init__(self, path: Path, descriptor: int, key: tuple[int, int, int]) -> None:
+    def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._key = key
 
     def release(self, *, remove: bool) -> None:
         """Give the lock up; idempotent.
@@ -144,67 +150,70 @@ class OwnerLock:
         """
         if self._descriptor < 0:
             return
-        descriptor, self._descriptor = self._descriptor, -1
-        # Removed before it is released: who waits for it sees that it is no longer the file of that name. Windows
-        # removes nothing that is open, so there it goes after.
-        if remove and sys.platform != "win32":
-            remove_file(self._path)
-        os.close(descriptor)
-        _held.pop(self._key, None)
-        if remove and sys.platform == "win32":
+        if sys.platform != "win32":
+            # Closing would not do: a child that is being forked has the file open, too.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.forget()
+        if remove:
             remove_file(self._path)
 
     def forget(self) -> None:
-        """Drop what a fork copied; the parent's lock stays, for POSIX locks belong to one process."""
+        """Drop what a fork copied; the parent's lock stays."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def take_lock(path: Path, *, new: bool = False) -> OwnerLock | None:
+def take_lock(path: Path, *, create: bool = True) -> OwnerLock | None:
     """Return the lock of a file without waiting, or None when somebody has it, this process included.
 
     Args:
         path: The lock file.
-        new: Make the file; it must not exist.
+        create: Make it when it is not there.
 
     Raises:
-        OSError: When the file cannot be made or opened; with ``new=False``, `FileNotFoundError` when there is none.
+        OSError: When it cannot be opened, made or locked.
     """
-    claim = object()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600) if new else -1
-    found = os.fstat(descriptor) if new else os.lstat(path)
-    key = (os.getpid(), found.st_dev, found.st_ino)
-    if _held.setdefault(key, claim) is not claim:
-        if new:
-            os.close(descriptor)
-        return None
+    descriptor = os.open(path, os.O_RDWR | _NO_FOLLOW | (os.O_CREAT if create else 0), 0o600)
+    is_taken = False
     try:
-        if not new:
-            descriptor = os.open(path, os.O_RDWR | _NO_FOLLOW)
-        if _lock_now(descriptor) and os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            return OwnerLock(path, descriptor, key)
+        is_taken = _lock_now(descriptor) and _is_at(path, descriptor)
+    finally:
+        if not is_taken:
+            os.close(descriptor)
+    return OwnerLock(path, descriptor) if is_taken else None
+
+
+def _lock_now(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether a file still has its name: the owner before us may have removed it, as we opened it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
-        pass  # removed by the owner before us, together with its database
-    except BaseException:
-        _give_up(descriptor, key)
-        raise
-    _give_up(descriptor, key)
-    return None
+        return False
 
 
 def has_owner(file: SpoolName) -> bool:
     """Return whether a process, this one included, holds a database; takes and releases the lock to find out."""
     try:
-        lock = take_lock(file.lock_path)
+        lock = take_lock(file.lock_path, create=False)
     except FileNotFoundError:
         return False
     except OSError:
         return True
-    if lock is None:
-        return True
-    lock.release(remove=False)
-    return False
+    if lock is not None:
+        lock.release(remove=False)
+    return lock is None
 
 
 def remove_file(path: Path) -> None:
@@ -219,52 +228,17 @@ def remove_database(path: Path) -> None:
         remove_file(part)
 
 
-def quarantine(path: Path) -> None:
+def quarantine(path: Path, name: str) -> None:
     """Rename a damaged, closed database to ``.corrupt``, out of everybody's way; only the newest few are kept."""
-    aside = path.with_name(path.name + ".corrupt")
-    for part, target in zip(_parts(path), _parts(aside), strict=True):
+    with suppress(OSError):  # gone meanwhile
+        if not path.stat().st_size:
+            remove_database(path)
+    for part, aside in zip(_parts(path), _parts(path.with_suffix(CORRUPT)), strict=True):
         with suppress(OSError):
-            part.replace(target)
-    parsed = parse_name(path)
-    for old in list(corrupt_files(path.parent, parsed.name if parsed else None))[:-_KEPT_CORRUPT]:
+            part.replace(aside)
+    for old in files_in(path.parent, name, suffixes=(CORRUPT,))[:-_KEPT_CORRUPT]:
         remove_database(old.path)
-
-
-def corrupt_files(folder: Path, name: str | None = None) -> Iterator[SpoolName]:
-    """Yield the databases that were put aside, those made first first."""
-    found = []
-    with suppress(OSError):
-        for entry in os.scandir(folder):
-            parsed = parse_name(folder / entry.name.removesuffix(".corrupt"))
-            if parsed and entry.name.endswith(".corrupt") and name in {None, parsed.name}:
-                found.append(SpoolName(folder / entry.name, parsed.name, parsed.pid, parsed.nonce))
-    yield from sorted(found, key=lambda file: file.nonce)
-
-
-def _check_folder(path: Path) -> None:
-    mode = os.lstat(path).st_mode
-    if not stat.S_ISDIR(mode):
-        raise NotADirectoryError(f"{path} is {'a symbolic link' if stat.S_ISLNK(mode) else 'not a directory'}")
-    if sys.platform != "win32" and mode & stat.S_IWOTH:
-        raise PermissionError(f"everyone may write to {path}")
 
 
 def _parts(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
-
-
-def _lock_now(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _give_up(descriptor: int, key: tuple[int, int, int]) -> None:
-    if descriptor >= 0:
-        os.close(descriptor)
-    _held.pop(key, None)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from time_execution.delivery._spool_folder import make_file
+from time_execution.formats.json import unpack
+
+if TYPE_CHECKING:
+    from time_execution.types import Metric
 
 VERSION = 1
 # What a row costs on disk beyond its body, as measured: its other columns, its entry in the index, half-empty pages.
@@ -26,8 +31,6 @@ _SCHEMA = (
     " crc INTEGER NOT NULL, body BLOB NOT NULL)"
 )
 
-_T = TypeVar("_T")
-
 
 class Row(NamedTuple):
     """A metric as it lies in the file.
@@ -36,7 +39,7 @@ class Row(NamedTuple):
         seq: Its place in line.
         id: The metric's id, UTF-8; None when it has none. Two rows never share one.
         ts: When it was spooled, seconds since the epoch.
-        attempts: How often it was sent in vain.
+        attempts: For attempts to send, which none of ours counts yet: 0.
         crc: Checksum of the body.
         body: The packed metric, JSON in UTF-8.
     """
@@ -61,6 +64,13 @@ class Row(NamedTuple):
             and type(self.attempts) is int
             and zlib.crc32(self.body) == self.crc
         )
+
+    def metric(self) -> Metric | None:
+        """Return the metric; None when the row is damaged."""
+        try:
+            return unpack(self.body.decode()) if self.is_intact() else None
+        except ValueError:
+            return None
 
 
 class NotOurs(Exception):  # noqa: N818 - says what was found
@@ -124,22 +134,19 @@ class RowFile:
     def _set_up(self, *, create: bool, durable: bool, read_only: bool) -> None:
         execute = self._connection.execute
         execute("PRAGMA trusted_schema = OFF")
+        self._made: os.stat_result | None = None
+        self._synchronous = "FULL" if durable else "NORMAL"
         if create:
             execute("PRAGMA journal_mode = WAL")
             execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             with self.transaction():
                 execute(_SCHEMA)
                 execute(f"PRAGMA user_version = {VERSION}")
+            self._made = self.path.stat()
         else:
             self._check_origin()
-        self._durable = durable
         if not read_only:
-            self.synchronize(full=durable)
-        if create:
-            found = self.path.stat()
-            self._identity: tuple[int, int] | None = (found.st_dev, found.st_ino)
-        else:
-            self._identity = None
+            execute(f"PRAGMA synchronous = {self._synchronous}")
 
     def _check_origin(self) -> None:
         version = self._number("PRAGMA user_version")
@@ -177,48 +184,41 @@ class RowFile:
     def is_in_place(self) -> bool:
         """Whether the file that was made still has its name: nobody removed or replaced it."""
         try:
-            found = self.path.stat()
+            return self._made is None or os.path.samestat(self._made, self.path.stat())
         except OSError:
             return False
-        return self._identity in {None, (found.st_dev, found.st_ino)}
 
     def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong with the structure, and every row is in the index; reads it all.
+        """Whether SQLite finds nothing wrong with the file, and it can be written to; reads it all.
 
-        Also whether it can be written to: rows that can be read and never deleted would be sent for ever.
+        Rows that can be read and never deleted would be sent for ever.
         """
-        execute = self._connection.execute
-        with self.transaction():
-            pass
-        if execute("PRAGMA quick_check(1)").fetchone() != (b"ok",) or not self._has_rows():
+        if not self._has_rows():
             return False
-        return self._number("SELECT count(*) FROM q") == self._number("SELECT count(*) FROM q NOT INDEXED")
-
-    def synchronize(self, *, full: bool) -> None:
-        """Choose whether a commit waits for the disk from now on."""
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if full or self._durable else 'NORMAL'}")
-
-    def committed(self, work: Callable[[], _T]) -> _T:
-        """Do something whose commits are on the disk before it returns, and return what came of it."""
-        self.synchronize(full=True)
-        try:
-            return work()
-        finally:
-            self.synchronize(full=False)
+        with self.transaction():
+            return bool(self._connection.execute("PRAGMA integrity_check(1)").fetchone() == (b"ok",))
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what happens inside at its end, or none of it."""
-        self._connection.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Commit what happens inside at its end, or none of it.
+
+        Args:
+            durable: Have it on the disk then, whatever the file was opened with.
+        """
+        execute = self._connection.execute
         try:
+            if durable:
+                execute("PRAGMA synchronous = FULL")
+            execute("BEGIN IMMEDIATE")
             yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # A full disk may have ended the transaction already.
+            execute("COMMIT")
+        finally:
+            # After a failure, which may have ended the transaction already, as a full disk does.
             with suppress(sqlite3.Error):
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-            raise
+                    execute("ROLLBACK")
+                if durable:
+                    execute(f"PRAGMA synchronous = {self._synchronous}")
 
     def insert(self, rows: Sequence[Row]) -> int:
         """Put rows in; one whose id or place is taken is left out.
@@ -279,10 +279,6 @@ class RowFile:
         """Take out the rows spooled before a time, and overwrite them; return how many there were."""
         self._connection.execute("PRAGMA secure_delete = ON")
         return self._connection.execute("DELETE FROM q WHERE ts < ?", (ts,)).rowcount
-
-    def mark_attempt(self, seqs: Collection[int]) -> None:
-        """Count one more attempt to send for these rows."""
-        self._connection.executemany("UPDATE q SET attempts = attempts + 1 WHERE rowid BETWEEN ? AND ?", _ranges(seqs))
 
     def shrink(self) -> None:
         """Give the space of a file that has been emptied back to the disk, if it is worth the while."""

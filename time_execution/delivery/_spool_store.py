@@ -1,19 +1,20 @@
-"""A delivery's end of the spool: `_spool_line` made safe for threads, forks and disks, and the adoption of orphans."""
+"""A delivery's end of the spool: its own file made safe for threads and forks, and the adoption of orphans."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections import Counter, deque
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from time_execution.delivery._spool_folder import files_in, safe_name
-from time_execution.delivery._spool_line import EXPIRED, SPOOL_CORRUPT, Line
-from time_execution.delivery._spool_orphan import Orphan, claim, finish_moves, sweep_locks
-from time_execution.delivery._spool_owned import OwnedFile
+from time_execution.delivery._spool_folder import DATABASE, LOCK, files_in, safe_name
+from time_execution.delivery._spool_orphan import Orphan, claim, finish_moves
+from time_execution.delivery._spool_owned import EXPIRED, SPOOL_CORRUPT, Line, OwnedFile
 from time_execution.delivery._spool_rows import NotOurs, Row, RowFile
 from time_execution.formats.json import pack
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from time_execution.types import Clock, Metric
 
 _ADOPT_ROWS = 500
+# Each takes four descriptors of the process until it is read out.
+_ADOPT_FILES = 16
+_ALL = 1 << 60
 _MAX_NEWS = 20
 _FORK_WAIT = 1.0
 
@@ -65,7 +69,7 @@ class SpoolStore:
             folder, self._name, durable=durable, clock=clock, tell=self.news.append, rescue=self._line.rescue
         )
         self._orphans: list[Orphan] = []
-        self._corrupt_orphans = 0
+        self._left_alone: set[str] = set()
         self.duplicates = 0
         self._closed = False
         self._reset()
@@ -73,6 +77,8 @@ class SpoolStore:
 
     def _reset(self) -> None:
         self.lock = threading.RLock()
+        # Held while orphans are checked, which may take long; taken before the other.
+        self.claim_lock = threading.RLock()
         self._pid = os.getpid()
         self._busy = False
 
@@ -107,10 +113,8 @@ class SpoolStore:
             Pairs of a key and a metric, the keys ascending.
         """
         with self._entered() as entered:
-            if not entered or not self._file.exists():
+            if not entered or self._file.path is None:
                 return []
-            if after is None:
-                self._line.drop_phantoms()
             return self._file.run(lambda file: self._line.page(file, limit, after or 0), [], reads=True)
 
     def delete(self, keys: Iterable[int]) -> int:
@@ -122,15 +126,9 @@ class SpoolStore:
             if not entered:
                 return 0
             deleted = self._line.remove(keys)
-            if self._line.needs_sweep():
+            if self._line.gone:
                 self._file.run(self._line.sweep, None)
             return deleted
-
-    def mark_attempt(self, keys: Iterable[int]) -> None:
-        """Note that these rows were sent in vain."""
-        with self._entered() as entered:
-            if entered and self._file.exists():
-                self._file.run(lambda file: file.mark_attempt(set(keys)), None)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -162,59 +160,79 @@ class SpoolStore:
     @property
     def corrupt_files(self) -> int:
         """How many files were found damaged, adopted ones included; they are kept, as ``.corrupt``."""
-        return self._file.corrupt + self._corrupt_orphans
+        return self._file.corrupt
 
     def oldest_age(self) -> float:
         """Return how long the first row has been in the spool, in seconds; 0.0 when it is empty."""
         with self._entered() as entered:
-            if not entered or not self._line.count or not self._file.exists():
+            if not entered or not self._line.count or self._file.path is None:
                 return 0.0
             oldest = self._file.run(RowFile.oldest, None, reads=True)
             return 0.0 if oldest is None else max(0.0, self._now() - oldest)
 
     def claim(self) -> int:
-        """Lock and check the files of this name whose owner is gone, for `adopt` to move; return how many there are.
+        """Lock and check files of this name whose owner is gone, for `adopt` to move; return how many are in hand.
 
-        It reads them from end to end; other calls do not wait for it.
+        While some are, it does nothing; without any in the folder it costs a listing and a try at the lock of each file
+        there. It reads what it finds from end to end; other calls do not wait for it, but forks do. Sixteen files at
+        the most are in hand at a time.
         """
-        fresh: list[Orphan] = []
-        for name in files_in(self._folder, self._name):
-            try:
-                orphan = claim(name)
-            except (sqlite3.Error, OSError, NotOurs) as exc:
-                self.news.append(f"spool file {name.path} is left alone: {exc}")
-            else:
-                fresh += [orphan] if orphan is not None else []
-        sweep_locks(self._folder, self._name)
-        finish_moves(fresh, _ADOPT_ROWS)
         with self._entered() as entered:
-            if entered:
-                self._orphans += fresh
+            if not entered or self._orphans:
                 return len(self._orphans)
+        with self.claim_lock:
+            fresh = sorted(islice(self._claimed(), _ADOPT_FILES), key=lambda orphan: orphan.nonce)
+            finish_moves(fresh, _ADOPT_ROWS)
+            with self._entered() as entered:
+                if entered:
+                    self._orphans += fresh
+                    return len(self._orphans)
         for orphan in fresh:
             orphan.release()
         return 0
+
+    def _claimed(self) -> Iterator[Orphan]:
+        files = files_in(self._folder, self._name, suffixes=(DATABASE, LOCK))
+        # From both ends: where a kill amid adoption left rows twice, it is in one of the oldest and one of the newest.
+        for file in islice(chain.from_iterable(zip(files, reversed(files), strict=True)), len(files)):
+            if file.path == self._file.path:  # its lock says so too, but somebody may have removed that
+                continue
+            try:
+                orphan = claim(file)
+            except (sqlite3.Error, OSError, NotOurs) as exc:
+                self._leave_alone(file.path, exc)
+            else:
+                if orphan is not None:
+                    yield orphan
+
+    def _leave_alone(self, path: Path, exc: Exception) -> None:
+        """Say, once, why a file is not taken over."""
+        sentence = f"spool file {path.name} is left alone: {exc}"
+        if sentence not in self._left_alone:
+            self._left_alone.add(sentence)
+            self.news.append(sentence)
 
     def adopt(self, *, limit: int | None = None) -> int:
         """Move rows that processes now gone left behind to the end of our line, theirs in order.
 
         What finds no room within ``max_bytes`` stays where it is until there is some. A kill on the way loses nothing,
-        and leaves at most one batch in two files, under the same ids.
+        and leaves at most one batch in two files, under the same ids. With no files in hand it begins with `claim`.
 
         Args:
-            limit: Stop after so many rows; call again for the rest. None moves all.
+            limit: Stop after so many rows, or where the files in hand end; call again for the rest. None moves all.
 
         Returns:
             How many rows came, those included that were too old or damaged and dropped on arrival.
         """
-        if not self._orphans:
-            self.claim()
+        if limit is None:
+            return sum(iter(lambda: self.adopt(limit=_ALL), 0))
+        self.claim()
         taken = 0
-        while limit is None or taken < limit:
+        while self._orphans and taken < limit:
             with self._entered() as entered:
                 if not entered or not self._orphans:
                     break
-                moved = self._adopt_some(_ADOPT_ROWS if limit is None else min(_ADOPT_ROWS, limit - taken))
+                moved = self._adopt_some(min(_ADOPT_ROWS, limit - taken))
             if moved is None:
                 break
             taken += moved
@@ -223,35 +241,34 @@ class SpoolStore:
     def _adopt_some(self, limit: int) -> int | None:
         """Move the next rows of the first orphan, and let go of it at its end; None when nothing finds room now."""
         orphan = self._orphans[0]
-        arrived: int | None = 0
+        moved: int | None = 0
         try:
-            found = orphan.next_rows(limit)
-            if not found:
+            if found := orphan.next_rows(limit):
+                moved = self._receive(found)
+                if moved is not None:
+                    orphan.taken(found)
+            else:
                 self._orphans.remove(orphan)
-                self._corrupt_orphans += orphan.is_damaged
+                self._file.corrupt += orphan.is_damaged
                 orphan.finish()
-                return 0
-            arrived = self._receive(found)
-            if arrived is not None:
-                orphan.taken(found)
         except (sqlite3.Error, OSError) as exc:
-            self.news.append(f"spool file {orphan.path.name} is left alone: {exc}")
+            self._leave_alone(orphan.path, exc)
             self._orphans.remove(orphan)
             orphan.release()
-        return arrived
+        return moved
 
     def _receive(self, found: Sequence[Row]) -> int | None:
         """Put an orphan's rows in, each as old as it is; None when there is no room for them."""
         line = self._line
         intact = [row for row in found if row.is_intact()]
-        if line.count and line.bytes + sum(row.size for row in intact) > line.max_bytes:
-            return None
-        fresh = line.requeued([row for row in intact if not line.is_expired(row.ts)])
+        fresh = line.requeued(row for row in intact if not line.is_expired(row))
         added = 0
         if fresh:
-            if self._file.is_blocked():
+            is_full = line.count and line.bytes + sum(row.size for row in fresh) > line.max_bytes
+            if is_full or self._file.is_blocked():
                 return None
-            stored = self._file.run(lambda file: file.committed(lambda: line.put(file, fresh)), None)
+            # On the disk before it goes where it came from, in whatever order the system writes the two.
+            stored = self._file.run(lambda file: line.put(file, fresh, durable=True), None)
             if stored is None:
                 return None
             added = stored
@@ -264,7 +281,7 @@ class SpoolStore:
         with self._entered() as entered:
             if not entered:
                 return
-            if self._line.needs_sweep():
+            if self._line.gone:
                 self._file.run(self._line.sweep, None)
             for orphan in self._orphans:
                 orphan.release()
@@ -309,8 +326,17 @@ def _encoded(key: str | None) -> bytes | None:
 # SQLite's own locks are not made for forks: one held by another thread at that moment would stay held in the child for
 # ever. So a fork waits, for a moment at the most, until no store is at work.
 _stores: weakref.WeakSet[SpoolStore] = weakref.WeakSet()
-_paused: list[SpoolStore] = []
 _is_registered = False
+
+
+class _Paused(threading.local):
+    """The locks that a fork of this thread took: several threads may fork at once."""
+
+    def __init__(self) -> None:
+        self.locks: list[threading.RLock] = []
+
+
+_paused = _Paused()
 
 
 def _track(store: SpoolStore) -> None:
@@ -322,15 +348,17 @@ def _track(store: SpoolStore) -> None:
 
 
 def _pause() -> None:
-    _paused.extend(store for store in list(_stores) if store.lock.acquire(timeout=_FORK_WAIT))
+    deadline = time.monotonic() + _FORK_WAIT
+    locks = [lock for store in list(_stores) for lock in (store.claim_lock, store.lock)]
+    _paused.locks.extend(lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic())))
 
 
 def _resume() -> None:
-    while _paused:
-        _paused.pop().lock.release()
+    while _paused.locks:
+        _paused.locks.pop().release()
 
 
 def _begin_afresh() -> None:
-    _paused.clear()
+    _paused.locks.clear()
     for store in list(_stores):
         store.after_fork()

@@ -1,9 +1,10 @@
 """The queue, what is in flight, and the counters of one delivery: all its state, under one lock, and no thread.
 
-The calling threads touch two things without the lock: `Channel.attention` and the queue. A measured call appends
-when the queue is shorter than `attention`, which costs it one comparison; otherwise it comes to `admit`. So `attention`
-says when somebody has to look: at the first metric when the worker sleeps, at the one that fills a batch, at the one
-that finds the queue full, and always once the channel is closed.
+The calling threads touch three things without the lock: `Channel.attention`, the queue, and the sizes in its `Scale`.
+A measured call, or a light finished metric, is appended when the queue is shorter than `attention`, which costs it one
+comparison; otherwise it comes to `admit`. So `attention` says when somebody has to look: at the first metric when the
+worker sleeps, at the one that fills a batch, at the one that finds the queue full, and always once the channel is
+closed.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from time_execution.delivery.accounting import Ledger
-from time_execution.delivery.entry import DRAFT_BYTES, Entry, Item, Register, weight_of
+from time_execution.delivery.entry import Entry, Item, Register, weight_of
+from time_execution.delivery.scale import Scale
 from time_execution.delivery.statement import statement
-from time_execution.types import Metric
 
 if TYPE_CHECKING:
     from time_execution.delivery.spool import SpoolStore
+    from time_execution.types import Metric
 
 Overflow: TypeAlias = Literal["drop_oldest", "drop_newest", "block", "spool"]
 _ALWAYS = -1
@@ -62,7 +64,7 @@ class Channel:
         self.clock = clock
         self.store: SpoolStore | None = None
         self.durable = False
-        self.wake: Callable[[], None] = _nobody
+        self.wake: Callable[[], None] = lambda: None  # until there is a worker
         self.on_fork: Callable[[], None] = self.after_fork
         # Read by the calling threads without the lock.
         self.queue: deque[Item] = deque()
@@ -81,14 +83,11 @@ class Channel:
         self.changed = threading.Condition(self.lock)
         self.ledger = Ledger()
         self.in_flight: list[Entry] = []
-        self.metric_count = 0
-        self.metric_bytes = 0
+        self.scale = Scale(self.queue)
         self.flight_bytes = 0
         self.spool_flight = 0
-        self.flush_target = 0
         self.pressed = False
-        self._spool_appended = 0
-        self._flush_mark = 0
+        self.flush_target = self._flush_mark = self._spool_appended = 0
         self.owner = 0
         self._register = Register(self.clock)
         self._spool_base: dict[str, int] = {}
@@ -109,8 +108,14 @@ class Channel:
         """
         if self.closed:
             self._refuse()
+            return
+        item = (metric, size, time.perf_counter_ns())
+        light = size <= self.scale.light and os.getpid() == self.pid
+        if light and len(self.queue) < self.attention and threading.get_ident() != self.owner:
+            self.scale.sizes.append(size)
+            self.append(item)
         else:
-            self.admit((metric, size, time.perf_counter_ns()))
+            self.admit(item)
 
     def put(self, item: Item) -> None:
         """Queue an item the fast way where that is allowed; the decorator's wrappers have the same lines inlined."""
@@ -156,31 +161,31 @@ class Channel:
             self.on_fork()
 
     def _enqueue(self, item: Item) -> None:
-        if isinstance(item[0], Metric):
-            self.metric_count += 1
-            self.metric_bytes += item[1]
+        self.attention = 0  # until it is set anew: as it is, it may count on drafts alone
+        self.scale.add(item)
         self.append(item)
-        if self.max_bytes is not None and self.bytes * 2 > self.max_bytes:
+        if self.max_bytes is not None and not self._is_within(self.max_bytes // 2):
             self.pressed = True  # heavy metrics: do not wait for their number to make a batch
 
     def _dequeue(self) -> Item:
         item = self.queue.popleft()
         self.ledger.taken += 1
-        if isinstance(item[0], Metric):
-            self.metric_count -= 1
-            self.metric_bytes -= item[1]
+        self.scale.remove(item)
         return item
 
     @property
     def bytes(self) -> int:
         """The estimated weight of what waits and what is in flight."""
-        drafts = len(self.queue) - self.metric_count
-        return self.metric_bytes + drafts * DRAFT_BYTES + self.flight_bytes
+        return self.scale.exactly() + self.flight_bytes
+
+    def _is_within(self, max_bytes: int) -> bool:
+        """Whether what waits and what is in flight weighs no more than so much."""
+        return self.scale.at_most() + self.flight_bytes <= max_bytes or self.bytes <= max_bytes
 
     def _has_room(self, item: Item) -> bool:
         if len(self.queue) + len(self.in_flight) - self.spool_flight >= self.max_items:
             return False
-        return self.max_bytes is None or self.bytes + weight_of(item) <= self.max_bytes
+        return self.max_bytes is None or self._is_within(self.max_bytes - weight_of(item))
 
     def _make_room(self, item: Item) -> bool:
         """Apply the overflow policy; True when the item may now be queued. What gives way is counted."""
@@ -219,9 +224,7 @@ class Channel:
             return True
         self.queue.extendleft(reversed(items))
         self.ledger.taken = before
-        finished = [item[1] for item in items if isinstance(item[0], Metric)]
-        self.metric_count += len(finished)
-        self.metric_bytes += sum(finished)
+        self.scale.put_back(items)
         return False
 
     def _to_disk(self, entries: Sequence[Entry]) -> bool:
@@ -294,8 +297,10 @@ class Channel:
             self.attention = 0
         else:
             room = self.max_items - len(self.in_flight) + self.spool_flight
-            if self.max_bytes is not None:  # as if all that waits were drafts, which is what comes without asking
-                room = min(room, (self.max_bytes - self.metric_bytes - self.flight_bytes) // DRAFT_BYTES)
+            due = (
+                _NEVER if self.max_bytes is None else self.max_bytes // (2 if lingering else 1)
+            )  # half presses the worker
+            room = min(room, self.scale.room(due - self.flight_bytes))
             self.attention = min(room, self.batch_items - 1) if lingering else room
 
     def close(self) -> None:
@@ -305,15 +310,20 @@ class Channel:
         self.flush_target = _NEVER
         self.changed.notify_all()
 
-    def park(self) -> None:
-        """Move all that is only in memory to the spool; what the disk refuses stays. The lock is held."""
+    def park_some(self) -> bool:
+        """Move a batch that is only in memory to the spool. The lock is held.
+
+        Returns:
+            Whether there was one, and the disk took it.
+        """
         fresh = [entry for entry in self.in_flight if entry.key is None]
-        if self._to_disk(fresh):
+        if not fresh:
+            is_moved = self._spool_oldest()
+        elif is_moved := self._to_disk(fresh):
             self.in_flight = [entry for entry in self.in_flight if entry.key is not None]
             self.flight_bytes = 0
-            while self._spool_oldest():
-                pass
         self.changed.notify_all()
+        return is_moved
 
     def abandon(self) -> int:
         """End the delivery: what is left goes to the spool or is dropped. The lock is held.
@@ -322,8 +332,8 @@ class Channel:
             How many metrics were dropped.
         """
         before = self.ledger.dropped.total()
-        if self.store is not None:
-            self.park()
+        while self.park_some():
+            pass
         self.ledger.drop("shutdown", len(self.in_flight) - self.spool_flight)
         self.in_flight = []
         self.flight_bytes = self.spool_flight = 0
@@ -387,7 +397,3 @@ class Channel:
             if self._abandoned:
                 self._drop_stragglers()
             return statement(self)
-
-
-def _nobody() -> None:
-    """Stand in for a worker until there is one."""

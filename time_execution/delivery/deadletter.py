@@ -6,6 +6,7 @@ One line of JSON for each, beginning ``{"time": …, "reason": …, "detail": �
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -21,15 +22,18 @@ from typing import TYPE_CHECKING, Any
 from time_execution.delivery._spool_folder import check_path, make_folder
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import pack, unpack
-from time_execution.formats.timestamp import to_iso
+from time_execution.formats.timestamp import to_datetime, to_iso, to_nanoseconds
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from time_execution.types import Metric
+
+NAME = "dead-letters.jsonl"
+"""What the file is called in a spool's folder."""
 
 _MAX_BYTES = 16 << 20
 _MIN_BYTES = 16 << 10
@@ -59,6 +63,18 @@ class DeadLetter:
     reason: str
     detail: str
     metric: Metric
+
+    def line(self) -> bytes:
+        """Return it as it stands in the file."""
+        head = {
+            "time": to_iso(self.time),
+            "reason": self.reason,
+            "detail": self.detail[:_MAX_DETAIL],
+            "id": self.metric.id,
+        }
+        # The metric is put in as packed, once, and last, where a person reading the file expects the bulk.
+        packed = pack(self.metric).translate(_LINE_ENDS)
+        return f'{json.dumps(head)[:-1]}, "metric": {packed}}}\n'.encode()
 
 
 class DeadLetters:
@@ -116,17 +132,9 @@ class DeadLetters:
             reason: The kind of reason, from a small set.
             detail: What the server said; must hold no secret.
         """
-        head = {
-            "time": to_iso(self._wall_clock()),
-            "reason": reason,
-            "detail": detail[:_MAX_DETAIL],
-            "id": metric.id,
-        }
-        # The metric is put in as packed, once, and last, where a person reading the file expects the bulk.
-        packed = pack(metric).translate(_LINE_ENDS)
-        line = f'{json.dumps(head)[:-1]}, "metric": {packed}}}\n'.encode()
+        letter = DeadLetter(to_datetime(self._wall_clock()), reason, detail, metric)
         try:
-            is_kept = self._write(line)
+            is_kept = self._write(letter.line())
         except OSError as exc:
             self.last_error = f"{type(exc).__name__}: {exc}"
             self.lost[UNWRITABLE] += 1
@@ -136,6 +144,40 @@ class DeadLetters:
         else:
             self.lost[FULL] += 1
         return is_kept
+
+    def set_aside(self, files: Iterable[Path]) -> list[Path]:
+        """Rename files once nobody writes to them, so that no letter is on its way into one; return their new names.
+
+        Args:
+            files: The file or its predecessor, or both; one that has gone is left out.
+
+        Raises:
+            OSError: When one cannot be renamed, or others are at work on them for too long.
+        """
+        aside: list[Path] = []
+        with _locked(self._lock_path):
+            for file in files:
+                names = (self.path.with_name(f"{self.path.name}.replay.{n}") for n in itertools.count(time.time_ns()))
+                free = next(name for name in names if not os.path.lexists(name))
+                with suppress(FileNotFoundError):
+                    file.rename(free)
+                    aside.append(free)
+        return aside
+
+    def put_back(self, lines: Iterable[bytes]) -> None:
+        """Append lines as they are, whatever the bound: nothing that is there gives way to them.
+
+        Args:
+            lines: Letters or what became of them, each with its line's end or without.
+
+        Raises:
+            OSError: When they cannot all be written, or others are at work on the file for too long.
+        """
+        text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+        if text:
+            make_folder(self._folder)
+            with _locked(self._lock_path), _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
+                _put_line(file, text)
 
     def _write(self, line: bytes) -> bool:
         if len(line) > self.max_bytes // 2:
@@ -151,9 +193,9 @@ class DeadLetters:
         """Make the file the former one if it has no room."""
         with suppress(FileNotFoundError):
             if self.path.stat().st_size + needed > self.max_bytes // 2:
-                former = _former(self.path)
-                given_up = _count_lines(former)
-                self.path.replace(former)
+                predecessor = former(self.path)
+                given_up = _count_lines(predecessor)
+                self.path.replace(predecessor)
                 self.expired += given_up
 
     @property
@@ -170,25 +212,27 @@ def read(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
         OSError: When a file cannot be read.
     """
     path = Path(path)
-    for each in (_former(path), path):
+    for each in (former(path), path):
         with suppress(FileNotFoundError), each.open("rb") as file:
             for line in file:
-                letter = _letter(line)
+                letter = parse(line)
                 if letter is not None:
                     yield letter
 
 
-def _letter(line: bytes) -> DeadLetter | None:
+def parse(line: bytes) -> DeadLetter | None:
+    """Return the letter that a line holds; None when it holds none, or a damaged one."""
     try:
         row = json.loads(line)
         moment = datetime.fromisoformat(row["time"].replace("Z", "+00:00"))
         metric = unpack(json.dumps(row["metric"]))
-        return DeadLetter(moment, str(row["reason"]), str(row["detail"]), metric)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return DeadLetter(to_datetime(to_nanoseconds(moment)), str(row["reason"]), str(row["detail"]), metric)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def _former(path: Path) -> Path:
+def former(path: Path) -> Path:
+    """Return where the predecessor of a file lies."""
     return path.with_name(path.name + ".1")
 
 

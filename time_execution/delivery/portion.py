@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from time_execution.delivery.channel import Channel
     from time_execution.delivery.entry import Entry
+    from time_execution.delivery.retry import Failure
 
 _PATIENCE = 3
 _PROOFS = 8
@@ -63,9 +64,9 @@ class Portion:
         elif self._good % _GOOD_BATCHES == 0:  # a limit that the server set is tried again, but seldom
             self.limit = min(whole, self.limit + self.limit // 4 + 1)
 
-    def is_to_blame(self, rest: Sequence[Entry]) -> bool:
-        """Whether what the backend failed on is one metric that failed alone before, while others were stored."""
-        return len(rest) == 1 and self._suspects.get(rest[0], 0) >= _PROOFS
+    def blames(self, batch: Sequence[Entry], failure: Failure) -> bool:
+        """Whether a batch that failed is one metric that failed alone before, each time while others were stored."""
+        return failure.is_obscure and len(batch) == 1 and self._suspects.get(batch[0], 0) >= _PROOFS
 
     def narrow(self, rest: Sequence[Entry], *, failures: int) -> bool:
         """Look for the metric that the backend fails on, once it has failed often enough to suspect one.

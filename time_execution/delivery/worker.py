@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Sequence
-from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from time_execution.delivery import lifecycle
+from time_execution.delivery.answer import answers_of
 from time_execution.delivery.portion import Portion
-from time_execution.delivery.retry import Backoff, Failure, Verdict, seconds_of, understand
+from time_execution.delivery.retry import Backoff, Failure, Verdict, understand
 from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class Worker:
                 if batch is None:
                     break
                 self._deliver(me, batch)
+                self._park(me)
                 self._tell_news()
                 handled += len(batch)
         except BaseException as exc:  # noqa: BLE001 - whatever ends the thread, its batch is kept and a new one starts
@@ -200,11 +202,10 @@ class Worker:
         if channel.store is None or self.stopping or channel.spooled or channel.clock() < self._adopt_at:
             return
         self._adopt_at = channel.clock() + _ADOPT_EVERY
-        channel.store.claim()  # reads whole files, so without the lock
-        adopted = True
-        while adopted:
+        while channel.store.claim():  # reads whole files, so without the lock
             with channel.lock:
-                adopted = channel.adopt()
+                if not channel.adopt():
+                    break  # there is no room for them now
         self._tell_news()
 
     def _tell_news(self) -> None:
@@ -271,8 +272,7 @@ class Worker:
         try:
             outcome = self._send([entry.metric for entry in batch])
             # Consumed here, so that what an iterator reported before it raised is kept.
-            answers = repeat(STORED, len(batch)) if outcome is None else map(_sound, outcome)
-            results.extend(islice(answers, len(batch) + 1))  # one more, so that an iterator comes to its end
+            results.extend(answers_of(outcome, len(batch)))
         except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
             failure = understand(exc)
             self._log.tell(
@@ -296,7 +296,7 @@ class Worker:
                     channel.release(len(batch))
                     self._schedule(stored=len(batch), kept=[], failure=failure, after=None)
             return
-        if failure is not None and (failure.verdict is not Verdict.RETRY or self._is_proved(failure, batch)):
+        if failure is not None and (failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure)):
             results, rest = self._refused(batch, results, failure), []
         letters = self._write_dead_letters(batch, results)
         with channel.lock:
@@ -321,12 +321,19 @@ class Worker:
             self._failed = len(kept)
             channel.release(len(batch), kept)
             self._schedule(stored=stored, kept=kept, failure=failure, after=after)
-            if self.failures and channel.is_urgent() and channel.store is not None:
-                channel.park()  # somebody waits, and the disk is the safest place to be had
 
-    def _is_proved(self, failure: Failure, batch: list[Entry]) -> bool:
-        """Whether the one metric of a batch is what the backend cannot take, though it did not say so."""
-        return failure.is_obscure and self._portion.is_to_blame(batch)
+    def _park(self, me: threading.Thread) -> None:
+        """Bring what waits to the disk when somebody waits for it and the backend is down: the safest place to be had.
+
+        A batch at a time, so that a caller who wants the lock gets it in between.
+        """
+        channel = self._channel
+        while channel.store is not None and self.failures:
+            with channel.lock:
+                is_wanted = self.thread is me and not self.stopping and channel.is_urgent()
+                if not (is_wanted and channel.park_some()):
+                    return
+            time.sleep(0)
 
     def _refused(self, batch: list[Entry], results: list[Result], failure: Failure) -> list[Result]:
         """Turn a refusal of all that has no result into a result for each; a batch too large is halved instead."""
@@ -388,18 +395,3 @@ _NEXT = {
     Verdict.REJECT: "they are refused for good and dropped",
     Verdict.SPLIT: "sending smaller batches",
 }
-
-
-def _sound(result: object) -> Result:
-    """Return a backend's answer as one that can be counted.
-
-    Raises:
-        TypeError: When it is none.
-    """
-    if result is STORED or isinstance(result, Stored):
-        return result
-    if isinstance(result, Retry):
-        return Retry(str(result.reason), seconds_of(result.after))
-    if isinstance(result, Reject):
-        return Reject(str(result.reason), str(result.detail))
-    raise TypeError(f"a backend answers Stored, Retry or Reject for each metric, not {type(result).__name__}")
