@@ -54,7 +54,7 @@ class Block:
         plan = self._target.refresh()
         self._plan = plan if plan.is_wanted() else None
         self._hooks = NONE_STARTED
-        if self._plan is not None:
+        if plan.eager and self._plan is not None:
             self._hooks = plan.begin((self, (), self.fields)) or NONE_STARTED
         self._started = clock()
         return self

@@ -1,7 +1,7 @@
 """Keeps what hooks and backends raise away from the measured call, and counts it.
 
-A broad ``except`` stands where others' code is called and nowhere else: in `Step`, and once each in the loops over
-hooks and over direct backends, where the call that `Step.attempt` adds would show in what a measured call costs.
+A broad ``except`` stands where others' code is called and nowhere else: in `Step`, and once each in a plan's loops over
+hooks and over backends, where the call that `Step.attempt` adds would show in what a measured call costs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from typing_extensions import Self
 
 _MAX_KINDS = 1000
 
@@ -92,14 +94,25 @@ class Step:
         kind: ``hook`` or ``backend``.
         label: Which of them, for counters and log lines.
         raises: Let everything through; for tests.
+        following: The step after this one, where a measured call goes from one to the next: a loop over a tuple would
+            cost it an iterator.
     """
 
-    __slots__ = ("_kind", "call", "label", "raises")
+    __slots__ = ("_kind", "call", "following", "label", "raises")
 
-    def __init__(self, call: Callable[..., Any], *, kind: Literal["hook", "backend"], label: str, raises: bool) -> None:
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        kind: Literal["hook", "backend"],
+        label: str,
+        raises: bool,
+        following: Self | None = None,
+    ) -> None:
         self.call = call
         self.label = label
         self.raises = raises
+        self.following = following
         self._kind = kind
 
     def attempt(self, *args: Any, **kwargs: Any) -> Any:

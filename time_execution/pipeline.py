@@ -14,9 +14,11 @@ from time_execution.backends.base import QueuedBackend, plain_writer, single_sen
 from time_execution.guard import Step, faults
 from time_execution.hooks.chain import label_of
 from time_execution.settings import Snapshot, current
-from time_execution.types import NAME, Metric
+from time_execution.types import CORE_FIELDS, NAME, Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from time_execution.delivery.channel import Channel
 
 IN_HOOKS, IN_BACKENDS = "in hooks", "in backends"
@@ -47,36 +49,52 @@ class _ThisThread(threading.local):
 this_thread = _ThisThread()
 
 
+class Outlet(Step):
+    """A backend as the pipeline calls it: guarded, and with the next one at hand. Immutable and thread-safe.
+
+    Attributes:
+        call: Hands it any metric.
+        write: The ``write`` of a backend that has nothing better; else None. It takes a metric's fields by keyword, if
+            there is a ``name`` among them and none called as `taken` says.
+        taken: The name that the method's own ``self`` takes up.
+    """
+
+    __slots__ = ("taken", "write")
+
+    def __init__(self, backend: Any, *, raises: bool, following: Outlet | None) -> None:
+        self.write: Callable[..., None] | None = None
+        self.taken: str | None = None
+        call = backend.enqueue if isinstance(backend, QueuedBackend) else self._sender(backend)
+        super().__init__(call, kind="backend", label=label_of(backend), raises=raises, following=following)
+
+    def _sender(self, backend: Any) -> Callable[[dict[str, Any]], None]:
+        plain = plain_writer(backend)
+        if plain is None:
+            return single_sender(backend)
+        if plain.by_name and plain.taken not in CORE_FIELDS:
+            self.write, self.taken = plain.write, plain.taken
+        return plain.send
+
+
 class Sinks:
     """The backends of a snapshot, ready to be called. Immutable and thread-safe.
 
     Attributes:
         channels: The queues of the `ThreadedBackend` instances.
-        writers: Each direct backend that has a plain ``write`` and no more: how to hand it any metric; the ``write``
-            itself; and the field that bars ``write(**metric)``, for which a metric needs a ``name``, too.
-        has_others: Whether there are backends beside the writers.
+        first: The first backend, which leads to the others; or None.
         has_direct: Whether there is any backend that the caller itself writes to.
     """
 
-    __slots__ = ("_batching", "_queued", "channels", "has_direct", "has_others", "writers")
+    __slots__ = ("channels", "first", "has_direct")
 
     def __init__(self, backends: tuple[Any, ...], *, raises: bool = False) -> None:
-        self._queued = tuple(backend for backend in backends if isinstance(backend, QueuedBackend))
-        self.channels: tuple[Channel, ...] = tuple(backend.channel for backend in self._queued)
-        direct = [backend for backend in backends if not isinstance(backend, QueuedBackend)]
-        self.has_direct = bool(direct)
-        writers, batching = [], []
-        for backend in direct:
-            plain = plain_writer(backend)
-            call = single_sender(backend) if plain is None else plain.send
-            step = Step(call, kind="backend", label=label_of(backend), raises=raises)
-            if plain is None:
-                batching.append(step)
-            else:
-                writers.append((step, plain.write, plain.taken if plain.by_name else NAME))
-        self.writers = tuple(writers)
-        self._batching = tuple(batching)
-        self.has_others = bool(self._queued or batching)
+        self.channels: tuple[Channel, ...] = tuple(
+            backend.channel for backend in backends if isinstance(backend, QueuedBackend)
+        )
+        self.has_direct = len(self.channels) < len(backends)
+        self.first: Outlet | None = None
+        for backend in reversed(backends):
+            self.first = Outlet(backend, raises=raises, following=self.first)
 
     def put(self, metric: dict[str, Any]) -> None:
         """Hand a metric to each backend; one that fails is counted and keeps no other from it."""
@@ -84,25 +102,19 @@ class Sinks:
         if self.has_direct and place.within is IN_BACKENDS:
             faults.count("backend", str(metric.get(NAME)), "reentrant")
             return
-        before, place.within = place.within, IN_HOOKS
+        before = place.within
         try:
             self.put_inside(metric, place)
         finally:
             place.within = before
 
     def put_inside(self, metric: dict[str, Any], place: Place) -> None:
-        """Do what `put` does for a caller that has set the thread's place, and will set it back."""
-        self.put_others(metric, place)
-        for step, _, _ in self.writers:
-            step.attempt(metric)
-
-    def put_others(self, metric: dict[str, Any], place: Place) -> None:
-        """Hand a metric to all but the writers."""
-        for backend in self._queued:
-            backend.enqueue(metric)
+        """Do what `put` does for a caller that will set the thread's place back."""
         place.within = IN_BACKENDS
-        for step in self._batching:
-            step.attempt(metric)
+        outlet = self.first
+        while outlet is not None:
+            outlet.attempt(metric)
+            outlet = outlet.following
 
 
 def sinks_of(snapshot: Snapshot) -> Sinks:
@@ -123,7 +135,7 @@ def emit(metric: Metric) -> None:
     """
     snapshot = current()
     if snapshot.values.enabled:
-        sinks_of(snapshot).put(metric.copy())
+        sinks_of(snapshot).put(metric)
 
 
 def write_metric(name: str, **fields: Any) -> None:
@@ -139,4 +151,8 @@ def write_metric(name: str, **fields: Any) -> None:
     Example:
         >>> write_metric("cpu.load.1m", value=0.25)
     """
-    emit(Metric({NAME: name, **fields}, kind="value"))
+    metric = Metric.__new__(Metric)  # its constructor would cost half as much as all the rest
+    metric[NAME] = name
+    metric.update(fields)
+    metric.kind = "value"
+    emit(metric)

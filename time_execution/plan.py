@@ -12,7 +12,7 @@ from time_execution.guard import faults
 from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
 from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, Place, Sinks, inside_task, sinks_of, this_thread
 from time_execution.settings import current, live
-from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
+from time_execution.types import CORE_FIELDS, HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _now = datetime.now
 _new_metric = Metric.__new__  # its constructor in Python would cost as much as the rest of a metric
 _NO_LINE: Any = None
 _NO_VERSION = 0
-_CORE_FIELDS = len((NAME, VALUE, HOSTNAME, TIMESTAMP))
+_NO_SIZE = -1
 
 Span = tuple[int, int]
 """Two readings of ``time.perf_counter_ns()``: when a call began and when it ended."""
@@ -46,8 +46,10 @@ class Plan:
 
     __slots__ = (
         "_chain",
+        "_core_size",
         "_duration_field",
-        "_plain_hooks",
+        "_hook",
+        "_outlet",
         "_sample_rate",
         "_sinks",
         "_template",
@@ -67,8 +69,10 @@ class Plan:
         self.serial = snapshot.version
         self._sinks: Sinks = sinks_of(snapshot)
         default_hooks = () if target.disable_default_hooks else values.hooks
-        chain = self._chain = Chain((*default_hooks, *target.extra_hooks), raises=values.raise_errors)
-        self._plain_hooks = chain.plain
+        hooks = (*default_hooks, *target.extra_hooks)
+        chain = self._chain = Chain(hooks, series=target.name, raises=values.raise_errors)
+        self._hook = chain.first
+        self._outlet = self._sinks.first
         self.eager = bool(chain.steps) or self._sinks.has_direct
         useless = not (self.eager or self._sinks.channels)
         self.skip = useless or not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
@@ -81,10 +85,12 @@ class Plan:
             self._template[ORIGIN] = values.origin
         if values.sample_rate < 1.0:
             self._template["sample_rate"] = values.sample_rate
+        is_core = {*self._template, TIMESTAMP} == {*CORE_FIELDS}
+        self._core_size = len(CORE_FIELDS) if is_core else _NO_SIZE
         channels = self._sinks.channels
         fast = not (self.partial or self.eager) and len(channels) == 1
         self.version = self.serial if fast else _NO_VERSION
-        telling = self.eager and not self.partial and len(chain.plain) == len(chain.steps)
+        telling = self.eager and not self.partial and chain.is_plain
         self.telling = self.serial if telling else _NO_VERSION
         self.line: Channel = channels[0] if fast else _NO_LINE
         self.queue: deque[Any] = self.line.queue if fast else deque()
@@ -94,7 +100,7 @@ class Plan:
         """Return the metric of a call, its timestamp in integer nanoseconds; see `types.Draft`."""
         metric = _new_metric(Metric)
         metric.update(self._template)
-        metric[self._duration_field] = (ended - started) / 1e6
+        metric[self._duration_field] = (ended - started) / 1_000_000
         metric[TIMESTAMP] = ended + wall_offset
         return metric
 
@@ -165,7 +171,8 @@ class Plan:
         place = this_thread.place
         before, place.within = place.within, IN_HOOKS
         try:
-            self._chain.finish(metric, started, call, response, exception)
+            if self._hook is not None:
+                self._chain.finish(metric, started, call, response, exception)
             self._sinks.put_inside(metric, place)
         finally:
             place.within = before
@@ -173,52 +180,55 @@ class Plan:
     def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
         """Return the metric of a call that just ended, as hooks and direct backends see it."""
         metric = self._template.copy()
-        metric[self._duration_field] = (span[1] - span[0]) / 1e6
+        metric[self._duration_field] = (span[1] - span[0]) / 1_000_000
         metric[TIMESTAMP] = _now(_UTC)
         if fields:
             metric.update(fields)
         return metric
 
-    def tell(  # noqa: PLR0917 - keywords would cost the measured call
-        self, place: Place, started: int, ended: int, func: Any, args: Any, kwargs: Any, response: Any
-    ) -> None:
+    def tell(self, place: Place, started: int, ended: int, func: Any, args: Any, kwargs: Any, response: Any) -> None:  # noqa: PLR0917
         """Do what `finish` does for a call that returned, where `telling` allows; `place` is the calling thread's.
 
         It is what most calls pay for that hooks or direct backends have to see, so it is written out: each function
-        called here, and each dict unpacked, would show in what a call costs.
+        called here, each loop over a tuple, and each dict unpacked into keywords, would show in what a call costs.
         """
         metric = self._template.copy()
-        metric[self._duration_field] = (ended - started) / 1e6
+        metric[self._duration_field] = (ended - started) / 1_000_000
         metric[TIMESTAMP] = _now(_UTC)
-        before, place.within = place.within, IN_HOOKS
+        place.within = IN_HOOKS
         try:
-            for step in self._plain_hooks:
-                hook = step.call
+            hook, outlet = self._hook, self._outlet
+            while hook is not None:
+                call = hook.call
                 try:
-                    found = hook(
+                    if found := call(
                         response=response, exception=None, metric=metric, func=func, func_args=args, func_kwargs=kwargs
-                    )
-                    if found:
+                    ):
                         metric.update(found)
                 except Exception as exc:  # noqa: BLE001 - see `guard`
-                    metric[HOOK_ERROR] = step.fail(exc).error
-            sinks = self._sinks
-            if sinks.has_others:
-                sinks.put_others(metric, place)
+                    metric[HOOK_ERROR] = hook.fail(exc).error
+                hook = hook.following
             place.within = IN_BACKENDS
-            for step, write, odd in sinks.writers:
+            try:
+                if is_core := len(metric) == self._core_size:
+                    name, value = metric[NAME], metric[VALUE]
+                    hostname, timestamp = metric[HOSTNAME], metric[TIMESTAMP]
+            except KeyError:  # a hook put a field of its own in the place of one of these
+                is_core = False
+            while outlet is not None:
+                write = outlet.write
                 try:
-                    if odd in metric or NAME not in metric:
-                        step.call(metric)
-                    elif len(metric) == _CORE_FIELDS and VALUE in metric and HOSTNAME in metric and TIMESTAMP in metric:
-                        # The same, spelt out: a dict unpacked costs as much again.
-                        write(metric[NAME], value=metric[VALUE], hostname=metric[HOSTNAME], timestamp=metric[TIMESTAMP])
+                    if is_core and write is not None:
+                        write(name, value=value, hostname=hostname, timestamp=timestamp)  # type: ignore[possibly-undefined]
+                    elif write is None or outlet.taken in metric or NAME not in metric:
+                        outlet.call(metric)
                     else:
                         write(**metric)
                 except Exception as exc:  # noqa: BLE001 - see `guard`
-                    step.fail(exc)
+                    outlet.fail(exc)
+                outlet = outlet.following
         finally:
-            place.within = before
+            place.within = None
 
     async def finish_async(
         self,

@@ -17,6 +17,7 @@ HOSTNAME = "hostname"
 TIMESTAMP = "timestamp"
 ORIGIN = "origin"
 HOOK_ERROR = "hook_error"
+CORE_FIELDS = (NAME, VALUE, HOSTNAME, TIMESTAMP)
 
 Kind: TypeAlias = Literal["timing", "value", "counter", "gauge", "event"]
 """What a metric is: a duration in ms, a number written by hand, an increment, a level, or a record without a number."""
@@ -164,7 +165,10 @@ HookOutcome: TypeAlias = tuple[Any, BaseException | None, dict[str, Any]]
 
 
 class GeneratorHook(Protocol):
-    """A hook that starts before the measured function: it yields once, receives the outcome, returns the dict."""
+    """A hook that starts before the measured function: it yields once, receives the outcome, returns the dict.
+
+    One that has a parameter ``series`` is handed the name of the series, too, which is not always the function's.
+    """
 
     def __call__(  # noqa: D102 - see the class
         self,

@@ -22,10 +22,17 @@ from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
 from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
 from time_execution.exceptions import ConfigurationError, MissingExtraError
-from time_execution.formats.snapshot import snapshot_fields
+from time_execution.formats.snapshot import snapshot_metric
 from time_execution.guard import Step
 from time_execution.quietlog import QuietLog
 from time_execution.types import NAME, Metric
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "spool": ((str, Path, Spool, type(None)), "a folder, a Spool or None"),
+    "dead_letters": ((str, Path, DeadLetters, type(None)), "a file or None"),
+    "retry": ((Backoff, type(None)), "a Backoff or None"),
+    "clock": (Callable, "a function that returns seconds"),
+}
 
 
 class ThreadedBackend(QueuedBackend):
@@ -91,20 +98,10 @@ class ThreadedBackend(QueuedBackend):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_counts(queue_maxsize=queue_maxsize, bulk_size=bulk_size, worker_limit=worker_limit, max_bytes=max_bytes)
-        _check_seconds(
-            queue_timeout=queue_timeout,
-            bulk_timeout=bulk_timeout,
-            block_timeout=block_timeout,
-            shutdown_timeout=shutdown_timeout,
-        )
-        _check_types(
-            spool=(spool, (str, Path, Spool, type(None)), "a folder, a Spool or None"),
-            dead_letters=(dead_letters, (str, Path, DeadLetters, type(None)), "a file or None"),
-            retry=(retry, (Backoff, type(None)), "a Backoff or None"),
-            clock=(clock, Callable, "a function that returns seconds"),
-        )
-        spool = Spool(spool) if isinstance(spool, (str, Path)) else spool
-        _check_overflow(overflow, spool)
+        _check_seconds(queue_timeout=queue_timeout, bulk_timeout=bulk_timeout)
+        _check_seconds(block_timeout=block_timeout, shutdown_timeout=shutdown_timeout)
+        _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
+        spool = _spool_for(overflow, spool)
         self.backend = _build(backend, backend_args or (), backend_kwargs or {})
         self.shutdown_timeout = shutdown_timeout
         self.channel = Channel(
@@ -116,27 +113,36 @@ class ThreadedBackend(QueuedBackend):
             block_timeout=block_timeout,
             clock=clock,
         )
-        label = type(self.backend).__name__
+        self._hire(spool, dead_letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
+        self._open()
+        lifecycle.track(self)
+
+    def _hire(
+        self,
+        spool: Spool | None,
+        dead_letters: str | Path | DeadLetters | None,
+        *,
+        retry: Backoff | None,
+        queue_timeout: float,
+        limit: int | None,
+    ) -> None:
+        """Make the worker, with the spool and the dead letters that it needs; its thread is not started."""
         if spool is not None:
             self.channel.use_spool(spool.open(_spool_name(self.backend)), durable=spool.durable)
             dead_letters = dead_letters or Path(spool.path) / "dead-letters.jsonl"
-        if isinstance(dead_letters, (str, Path)):
-            dead_letters = DeadLetters(dead_letters)
         self._log = QuietLog()
         self._worker = Worker(
             self.channel,
             batch_sender(self.backend),
             close_backend=self._close_backend,
             backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),
-            dead_letters=dead_letters,
+            dead_letters=DeadLetters(dead_letters) if isinstance(dead_letters, (str, Path)) else dead_letters,
             queue_timeout=queue_timeout,
-            limit=worker_limit,
+            limit=limit,
             log=self._log,
-            label=label,
+            label=type(self.backend).__name__,
         )
         self.channel.on_fork = self.after_fork
-        self._open()
-        lifecycle.track(self)
 
     def _open(self) -> None:
         self._is_closing = False
@@ -157,10 +163,7 @@ class ThreadedBackend(QueuedBackend):
 
     def enqueue(self, metric: Mapping[str, Any]) -> None:
         """Queue a copy of a metric, in a form that any store can keep, and return; a plain dict counts as a timing."""
-        fields, size = snapshot_fields(metric)
-        copy = Metric(fields)
-        if isinstance(metric, Metric):
-            copy.kind, copy.unit = metric.kind, metric.unit
+        copy, size = snapshot_metric(metric)
         self.channel.offer(copy, size)
 
     def start_worker(self) -> None:
@@ -304,20 +307,23 @@ def _check_seconds(**times: Any) -> None:
             raise ConfigurationError(msg)
 
 
-def _check_types(**given: tuple[Any, Any, str]) -> None:
-    for key, (value, kinds, wanted) in given.items():
+def _check_kinds(**given: Any) -> None:
+    for key, value in given.items():
+        kinds, wanted = _KINDS[key]
         if not isinstance(value, kinds):
             msg = f"ThreadedBackend: {key} must be {wanted}, not {type(value).__name__}"
             raise ConfigurationError(msg)
 
 
-def _check_overflow(overflow: str, spool: Spool | None) -> None:
+def _spool_for(overflow: str, spool: str | Path | Spool | None) -> Spool | None:
+    """Return what was given as a spool, if it is what the overflow policy needs."""
     if overflow not in get_args(Overflow):
         msg = f"ThreadedBackend: overflow must be one of {', '.join(get_args(Overflow))}, got {overflow!r}"
         raise ConfigurationError(msg)
     if overflow == "spool" and spool is None:
         msg = "ThreadedBackend: overflow='spool' needs spool=, the folder to write to"
         raise ConfigurationError(msg)
+    return Spool(spool) if isinstance(spool, (str, Path)) else spool
 
 
 def _left(deadline: float) -> float:

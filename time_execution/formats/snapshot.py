@@ -47,7 +47,7 @@ from time_execution.formats._reader import (
 )
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
-__all__ = ["MAX_BYTES", "MAX_INT_BITS", "MAX_TEXT", "TRUNCATED", "snapshot", "snapshot_fields"]
+__all__ = ["MAX_BYTES", "MAX_INT_BITS", "MAX_TEXT", "TRUNCATED", "snapshot", "snapshot_fields", "snapshot_metric"]
 
 TRUNCATED = "truncated"
 """The field that marks a metric of which something was left out so that all of it fits."""
@@ -64,6 +64,8 @@ _VALUE_BYTES = 32
 # More than the longest marker takes, also where its text was already cut.
 _MARKER = 64
 _WORD = 1 << 63
+_UTC = timezone.utc
+_new_metric = Metric.__new__  # its constructor in Python would cost as much as the copying
 _TOO_DEEP = f"…[cut, deeper than {MAX_DEPTH} levels]"
 _CORE = frozenset((NAME, VALUE, HOSTNAME, TIMESTAMP, ORIGIN))
 
@@ -90,12 +92,35 @@ def snapshot_fields(fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     Args:
         fields: A dict or `Metric`; any other mapping is read by its owner's code, so it gives no fields.
     """
+    size = _plain_size(fields)
+    return (dict(fields), size) if size else _Copier().copy_fields(fields)
+
+
+def snapshot_metric(metric: Mapping[str, Any]) -> tuple[Metric, int]:
+    """Do what `snapshot_fields` does, for a copy that keeps the kind and the unit; a plain dict counts as a timing."""
+    copy = _new_metric(Metric)
+    size = _plain_size(metric)
+    if size:
+        copy.update(metric)
+    else:
+        fields, size = _Copier().copy_fields(metric)
+        copy.update(fields)
+    if type(metric) is not dict and isinstance(metric, Metric):
+        if metric.kind != Metric.kind:
+            copy.kind = metric.kind
+        if metric.unit is not None:
+            copy.unit = metric.unit
+    return copy, size
+
+
+def _plain_size(fields: Mapping[str, Any]) -> int:
+    """Return about how many bytes a metric takes whose fields may be kept as they are, or 0 for any other."""
     if type(fields) is not dict and type(fields) is not Metric:
-        return _Copier().copy_fields(fields)
+        return 0
     size = _METRIC_BYTES + _VALUE_BYTES * len(fields)
     for key, value in fields.items():
         if type(key) is not str:
-            break
+            return 0
         size += len(key)
         kind = type(value)
         if kind is float:
@@ -104,13 +129,10 @@ def snapshot_fields(fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
             size += value.__sizeof__()
         elif kind is int:
             if not -_WORD < value < _WORD:
-                break
-        elif not (kind is bool or value is None or (kind is datetime and value.tzinfo is timezone.utc)):
-            break
-    else:
-        if size <= MAX_TEXT:
-            return dict(fields), size
-    return _Copier().copy_fields(fields)
+                return 0
+        elif not (kind is bool or value is None or (kind is datetime and value.tzinfo is _UTC)):
+            return 0
+    return size if size <= MAX_TEXT else 0
 
 
 class _Copier:

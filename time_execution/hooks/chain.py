@@ -28,20 +28,26 @@ class Chain:
 
     Args:
         hooks: Called in this order; each sees what the ones before it merged.
+        series: The name of what is measured; handed to the generator hooks that take ``series``.
         raises: Let exceptions of hooks through; for tests.
 
     Attributes:
-        plain: The hooks when all of them are plain, so that a plan may call them itself; else empty.
+        first: The first hook, from which a plan may call them one after the other itself when `is_plain`; or None.
+        is_plain: Whether all of them are plain, or there is none.
     """
 
-    __slots__ = ("has_async", "has_generators", "plain", "steps")
+    __slots__ = ("first", "has_async", "has_generators", "is_plain", "steps")
 
-    def __init__(self, hooks: Sequence[Callable[..., Any]], *, raises: bool = False) -> None:
-        self.steps = tuple(
-            (Step(hook, kind="hook", label=label_of(hook), raises=raises), _kind(hook)) for hook in hooks
-        )
+    def __init__(self, hooks: Sequence[Callable[..., Any]], *, series: str, raises: bool = False) -> None:
+        self.first: Step | None = None
+        steps = []
+        for untold in reversed(hooks):
+            hook = _told(untold, series)
+            self.first = Step(hook, kind="hook", label=label_of(hook), raises=raises, following=self.first)
+            steps.append((self.first, _kind(hook)))
+        self.steps = tuple(reversed(steps))
         kinds = {kind for _, kind in self.steps}
-        self.plain = tuple(step for step, _ in self.steps) if kinds == {_PLAIN} else ()
+        self.is_plain = kinds <= {_PLAIN}
         self.has_async = _ASYNC in kinds
         self.has_generators = _GENERATOR in kinds
 
@@ -143,6 +149,13 @@ def _resume(generator: Generator[Any, Any, Any], outcome: Any) -> Any:
         generator.close()
         raise TypeError("a generator hook must yield once")
     return None
+
+
+def _told(hook: Callable[..., Any], series: str) -> Callable[..., Any]:
+    """Return a hook, told the series beforehand if it is a generator hook that takes it."""
+    if _kind(hook) is _GENERATOR and "series" in inspect.signature(hook).parameters:
+        return functools.partial(hook, series=series)
+    return hook
 
 
 def _kind(hook: Callable[..., Any]) -> str:

@@ -1,0 +1,290 @@
+"""The wrapper of a measured function: one for each kind of callable.
+
+The fast way of a wrapper is all that a call pays for when no hook and no direct backend has to see it: two readings
+of the clock, two comparisons and an append. Where hooks that run after the call, or direct backends, have to see it,
+`Plan.tell` is what it pays for besides. Everything else goes through `_call` and its siblings.
+
+A wrapper has the globals of the function that it wraps, and uses none of them: they may hold a ``len`` of their own,
+and be gone when a finalizer calls. Whatever it needs is a local of the closure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import types
+from _thread import get_ident
+from collections.abc import AsyncGenerator, Callable, Generator
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from time_execution.hooks.chain import NONE_STARTED
+from time_execution.naming import named_part
+from time_execution.pipeline import inside_task, this_thread
+from time_execution.settings import live
+
+if TYPE_CHECKING:
+    from time_execution.hooks.chain import Call, Started
+    from time_execution.plan import Plan, Target
+
+
+def wrap(func: Any, target: Target) -> Any:
+    """Return a callable that measures a function and looks like it.
+
+    Args:
+        func: Any callable but a class.
+        target: Learns what it is that it measures.
+    """
+    target.func = func
+    wrapper = _at_home(_WRAPPERS[_kind_of(func)](func, target), func)
+    functools.update_wrapper(wrapper, func)
+    named = named_part(func)
+    for attribute in ("__module__", "__name__", "__qualname__"):  # a partial's or an object's are those of its type
+        setattr(wrapper, attribute, getattr(named, attribute, None) or getattr(wrapper, attribute))
+    for extra in ("cache_info", "cache_clear", "cache_parameters"):  # what `functools.lru_cache` adds, outside __dict__
+        if hasattr(func, extra):
+            setattr(wrapper, extra, getattr(func, extra))
+    wrapper.fqn = target.name
+    wrapper.get_fqn = lambda: target.name
+    return wrapper
+
+
+def _at_home(wrapper: Any, func: Any) -> Any:
+    """Return a wrapper with the globals of the function itself, where doctest and frameworks look for its names."""
+    home = getattr(inspect.unwrap(named_part(func)), "__globals__", None)
+    if home is None:  # written in C, or an object that is called
+        return wrapper
+    return types.FunctionType(wrapper.__code__, home, wrapper.__name__, None, wrapper.__closure__)
+
+
+def _kind_of(func: Any) -> str:
+    inner = func
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if getattr(getattr(inner, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
+        return "generator coroutine"  # made by `types.coroutine`
+    for candidate in (inner, getattr(type(inner), "__call__", None)):  # noqa: B004 - its kind is asked, not its presence
+        if inspect.iscoroutinefunction(candidate):
+            return "coroutine"
+        if inspect.isasyncgenfunction(candidate):
+            return "async generator"
+        if inspect.isgeneratorfunction(candidate):
+            return "generator"
+    if inspect.iscoroutinefunction(inspect.unwrap(inner)):
+        return "awaitable"  # a plain function around a coroutine function
+    return "function"
+
+
+def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
+    settings, clock, ident, here, size = live, perf_counter_ns, get_ident, this_thread, len
+    call, none_started, anything = _call, NONE_STARTED, BaseException
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        plan = target.plan
+        if plan.version == settings.version:
+            started = clock()
+            try:
+                return func(*args, **kwargs) if kwargs else func(*args)
+            finally:
+                ended = clock()
+                line, append = plan.line, plan.append
+                if size(plan.queue) < line.attention and ident() != line.owner:
+                    append((plan, started, ended))
+                else:
+                    line.admit((plan, started, ended))
+        place = here.place
+        if plan.telling != settings.version or place.within:
+            return call(target, args, kwargs)
+        started = clock()
+        try:
+            response = func(*args, **kwargs) if kwargs else func(*args)
+        except anything as exc:
+            plan.finish(none_started, (started, clock()), (func, args, kwargs), exception=exc)
+            raise
+        plan.tell(place, started, clock(), func, args, kwargs, response)
+        return response
+
+    return wrapper
+
+
+def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
+    settings, clock, ident, here, size, awaited = live, perf_counter_ns, get_ident, this_thread, len, inside_task
+    call, none_started, anything = _call_async, NONE_STARTED, BaseException
+
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        plan = target.plan
+        if plan.version == settings.version:
+            started = clock()
+            try:
+                return await (func(*args, **kwargs) if kwargs else func(*args))
+            finally:
+                ended = clock()
+                line, append = plan.line, plan.append
+                if size(plan.queue) < line.attention and ident() != line.owner:
+                    append((plan, started, ended))
+                else:
+                    line.admit((plan, started, ended))
+        if plan.telling != settings.version or here.place.within or awaited.get():
+            return await call(target, args, kwargs)
+        started = clock()
+        try:
+            response = await (func(*args, **kwargs) if kwargs else func(*args))
+        except anything as exc:
+            plan.finish(none_started, (started, clock()), (func, args, kwargs), exception=exc)
+            raise
+        plan.tell(here.place, started, clock(), func, args, kwargs, response)
+        return response
+
+    return wrapper
+
+
+def _awaitable(func: Callable[..., Any], target: Target) -> Callable[..., Any]:  # noqa: ARG001 - one shape for all
+    """Wrap a plain function around a coroutine function: it may return a coroutine, a task, or the result itself."""
+    call = _call_awaitable
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return call(target, args, kwargs)
+
+    return wrapper
+
+
+def _generator(func: Callable[..., Generator[Any, Any, Any]], target: Target) -> Callable[..., Any]:
+    clock, closed, anything = perf_counter_ns, GeneratorExit, BaseException
+
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        plan = target.refresh()
+        if not plan.is_wanted():
+            return (yield from func(*args, **kwargs))
+        call = (func, args, kwargs)
+        hooks = plan.begin(call)
+        started = clock()
+        try:
+            response = yield from func(*args, **kwargs)
+        except closed:  # which is no failure
+            plan.finish(hooks, (started, clock()), call)
+            raise
+        except anything as exc:
+            plan.finish(hooks, (started, clock()), call, exception=exc)
+            raise
+        plan.finish(hooks, (started, clock()), call, response=response)
+        return response
+
+    return wrapper
+
+
+def _generator_coroutine(func: Callable[..., Generator[Any, Any, Any]], target: Target) -> Callable[..., Any]:
+    return types.coroutine(_generator(func, target))
+
+
+def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Target) -> Callable[..., Any]:
+    exhausted = contextlib.suppress(StopAsyncIteration)
+    clock, closed, anything = perf_counter_ns, GeneratorExit, BaseException
+
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        plan = target.refresh()
+        call = (func, args, kwargs)
+        wanted = plan.is_wanted()
+        hooks = plan.begin(call) if wanted else None
+        error: BaseException | None = None
+        started = clock()
+        try:
+            with exhausted:
+                generator, sent, thrown = func(*args, **kwargs), None, None
+                while True:  # what ``yield from`` does, which asynchronous generators do not have
+                    value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
+                    sent = thrown = closing = None
+                    try:
+                        sent = yield value
+                    except closed as exc:
+                        closing = exc
+                    except anything as exc:  # thrown in by the consumer, and meant for the generator
+                        thrown = exc
+                    if closing is not None:  # not in the handler above, where it would become a context
+                        await generator.aclose()
+                        raise closing
+        except closed:  # which is no failure
+            raise
+        except anything as exc:
+            error = exc
+            raise
+        finally:
+            if wanted:
+                await plan.finish_async(hooks, (started, clock()), call, exception=error)
+
+    return wrapper
+
+
+def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    plan, func = target.plan, target.func
+    if plan.serial != live.version:
+        plan = target.refresh()
+    if (plan.partial or this_thread.place.within) and not plan.is_wanted():
+        return func(*args, **kwargs)
+    call = (func, args, kwargs)
+    hooks = plan.begin(call)
+    started = perf_counter_ns()
+    try:
+        response = func(*args, **kwargs)
+    except BaseException as exc:
+        plan.finish(hooks, (started, perf_counter_ns()), call, exception=exc)
+        raise
+    plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
+    return response
+
+
+async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    plan, func = target.refresh(), target.func
+    if not plan.is_wanted():
+        return await func(*args, **kwargs)
+    call = (func, args, kwargs)
+    hooks = plan.begin(call)
+    started = perf_counter_ns()
+    try:
+        response = await func(*args, **kwargs)
+    except BaseException as exc:
+        await plan.finish_async(hooks, (started, perf_counter_ns()), call, exception=exc)
+        raise
+    await plan.finish_async(hooks, (started, perf_counter_ns()), call, response=response)
+    return response
+
+
+def _call_awaitable(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    plan, func = target.refresh(), target.func
+    if not plan.is_wanted():
+        return func(*args, **kwargs)
+    call = (func, args, kwargs)
+    hooks = plan.begin(call)
+    started = perf_counter_ns()
+    try:
+        response = func(*args, **kwargs)
+    except BaseException as exc:
+        plan.finish(hooks, (started, perf_counter_ns()), call, exception=exc)
+        raise
+    if inspect.iscoroutine(response):
+        return _await(plan, hooks, started, response, call)
+    if callable(getattr(response, "add_done_callback", None)):  # a task or a future: the caller's to keep
+        response.add_done_callback(lambda _: plan.finish(hooks, (started, perf_counter_ns()), call))
+    else:
+        plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
+    return response
+
+
+async def _await(plan: Plan, hooks: Started | None, started: int, awaitable: Any, call: Call) -> Any:
+    try:
+        response = await awaitable
+    except BaseException as exc:
+        await plan.finish_async(hooks, (started, perf_counter_ns()), call, exception=exc)
+        raise
+    await plan.finish_async(hooks, (started, perf_counter_ns()), call, response=response)
+    return response
+
+
+_WRAPPERS: dict[str, Callable[[Any, Target], Callable[..., Any]]] = {
+    "function": _function,
+    "coroutine": _coroutine,
+    "awaitable": _awaitable,
+    "generator": _generator,
+    "generator coroutine": _generator_coroutine,
+    "async generator": _async_generator,
+}
