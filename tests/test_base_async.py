@@ -36,7 +36,7 @@ class _Callable:
 NEVER_RUN = [
     ({"write": _asynchronous}, r"write\(\) of B is asynchronous; backends are synchronous"),
     ({"write": _asynchronous_generator}, r"write\(\) of B is asynchronous"),
-    ({"write": functools.partial(_asynchronous, 1)}, r"write\(\) of B is asynchronous"),
+    ({"write": staticmethod(functools.partial(_asynchronous, 1))}, r"write\(\) of B is asynchronous"),
     ({"write": _Callable()}, r"write\(\) of B is asynchronous"),
     ({"bulk_write": _asynchronous}, r"bulk_write\(\) of B is asynchronous"),
     ({"write_many": _asynchronous}, r"write_many\(\) of B is asynchronous"),

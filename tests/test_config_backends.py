@@ -18,6 +18,7 @@ from time_execution.backends import registry
 from time_execution.backends.registry import Entry, import_string
 from time_execution.config import options, resolve_backend, resolve_backends, resolve_hook
 from time_execution.exceptions import ConfigurationError, MissingExtraError
+from time_execution.hooks import exception_hook
 
 SECRET = "hunter2"
 FAKES = fake_backends.__name__
@@ -46,7 +47,7 @@ class BulkOnly:
         pass
 
 
-@pytest.mark.parametrize("instance", [Plain(), BulkOnly(), types.SimpleNamespace(write=print)])
+@pytest.mark.parametrize("instance", [Plain(), BulkOnly(), types.SimpleNamespace(write=lambda name, **data: None)])
 def test_an_instance_is_used_as_it_is(instance):
     """Anything with a method to write by is a backend, and stays the very object."""
     assert resolve_backend(instance, index=0) is instance
@@ -311,8 +312,13 @@ def test_a_failure_closes_the_backends_made_before_it():
 
 def test_hooks_are_callables_paths_or_classes():
     """A callable is used as it is, a path imported, a class constructed."""
-    assert resolve_hook(print, index=0) is print
-    assert resolve_hook(f"{FAKES}.make_store", index=0) is make_store
+
+
+    def hook(**_):
+        return None
+
+    assert resolve_hook(hook, index=0) is hook
+    assert resolve_hook("time_execution.hooks.exception_hook", index=0) is exception_hook
     assert isinstance(resolve_hook(f"{FAKES}.ReadyHook", index=0), ReadyHook)
     assert isinstance(resolve_hook(ReadyHook, index=0), ReadyHook)
 

@@ -49,7 +49,7 @@ class Hooks:
 
     def one(self, metric): ...
 
-    def positional(self, response, /, **context): ...
+    def positional(self, response, /, exception, *, metric, func, func_args, func_kwargs): ...
 
     def more(self, extra, **context): ...
 
@@ -126,10 +126,10 @@ WHERE = "ThreadedBackend: backend"
         (lambda: 5, (), None, "the factory returned an int"),
         (Talkative, (), {"nope": 1}, "making Talkative failed: RuntimeError: cannot connect"),
         (Talkative, (1, 2, 3), None, "making Talkative failed: TypeError"),
-        (Talkative(), (), {"a": 1}, "arguments need a class, an import path of one or a factory, not an instance"),
-        (Talkative, "abc", None, "its positional arguments must be a list or a tuple, not a str"),
-        (Talkative, (), [1], "its keyword arguments must be a dict, not a list"),
-        (Talkative, (), {1: 2}, "its keyword arguments must be a dict whose keys are names"),
+        (Talkative(), (), {"a": 1}, "backend_args and backend_kwargs need a class, an import path of one or a factory"),
+        (Talkative, "abc", None, "backend_args must be a list or a tuple, not a str"),
+        (Talkative, (), [1], "backend_kwargs must be a dict, not a list"),
+        (Talkative, (), {1: 2}, "backend_kwargs must be a dict whose keys are names"),
         ("sqlite:///x.db", (), None, "got a URL, which the setting backends takes"),
         ("sqlite:x.db", (), None, "a URL is written sqlite://"),
         ("nowhere.Thing", (), None, "there is no module nowhere"),

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.harness import FaultBackend, check_conservation, wait_for
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.threaded import ThreadedBackend
-from time_execution.exceptions import ConfigurationError
+from time_execution.exceptions import BackendRejected, BackendUnavailable, ConfigurationError
 
 NEVER = 60.0
 
@@ -131,7 +131,7 @@ def test_a_stray_backend_class_needs_a_method():
     class Empty(BaseMetricsBackend):
         pass
 
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigurationError, match="overrides none of"):
         ThreadedBackend(Empty)
 
 
@@ -173,3 +173,44 @@ def test_a_delivery_with_a_spool_lets_go_of_its_file(tmp_path, deliver):
     check_conservation(second.stats(), offered=20, pending=0)
     assert second.stats()["adopted"] == 20
     check_conservation(first.stats())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dead_letters": "."}, {"spool": "setup.cfg"}, {"overflow": "hunter2"}, {"retry": 5}], ids=str
+)
+def test_no_backend_is_made_for_a_delivery_that_is_refused(wrong):
+    """Whatever may be refused is looked at first: a backend that was made would stay open."""
+    made = []
+    with pytest.raises(ConfigurationError) as raised:
+        ThreadedBackend(lambda: made.append(FaultBackend()), **wrong)
+    assert made == []
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_constructor_that_raises_is_a_configuration_error_that_hides_the_password():
+    """As when the settings make the backend."""
+
+    class Client(FaultBackend):
+        def __init__(self, url, password):
+            raise RuntimeError(f"cannot connect to {url} as admin:{password}")
+
+    with pytest.raises(ConfigurationError, match=r"ThreadedBackend: backend: making .*Client failed") as raised:
+        ThreadedBackend(Client, ["http://db"], {"password": "hunter2"})
+    assert "hunter2" not in f"{raised.value!r} {raised.value.__cause__!r} {raised.value.__context__!r}"
+
+
+def test_paths_hold_when_the_program_changes_its_folder(tmp_path, monkeypatch):
+    """A daemon that goes to the root folder spools where it was told to."""
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    delivery = ThreadedBackend(FaultBackend(then=BackendUnavailable), spool="spool", shutdown_timeout=0.1)
+    refusing = ThreadedBackend(FaultBackend(then=BackendRejected), dead_letters="dead.jsonl")
+    monkeypatch.chdir(elsewhere)
+    delivery.write("a", value=1)
+    refusing.write("a", value=1)
+    delivery.close()
+    refusing.close()
+    assert list(elsewhere.iterdir()) == []
+    assert list((tmp_path / "spool").glob("*.db"))
+    assert (tmp_path / "dead.jsonl").exists()

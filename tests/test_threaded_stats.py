@@ -28,6 +28,7 @@ KEYS = {
     "bytes",
     "oldest_age",
     "last_error",
+    "disk_error",
     "worker_restarts",
     "state",
     "failures",
@@ -141,3 +142,42 @@ def test_what_the_spool_has_to_say_is_logged(tmp_path, caplog):
     delivery.close(DEADLINE)
     assert "FaultBackend: the disk is full; trying again in 30 s" in caplog.messages
     assert not delivery.channel.store.news
+
+
+def test_stats_show_what_the_backend_says_of_itself(deliver):
+    """A backend that counts something of its own is heard through its delivery; one that fails to tell is not."""
+    store = FaultBackend()
+    delivery = deliver(store)
+    assert "backend" not in delivery.stats()
+    store.stats = lambda: {"corrupted": 1}
+    assert delivery.stats()["backend"] == {"corrupted": 1}
+    store.stats = lambda: 1 / 0
+    assert "backend" not in delivery.stats()
+
+
+def test_dead_letters_that_cannot_be_kept_are_told(deliver, tmp_path, caplog):
+    """A disk that refuses them is shown in the numbers and said in the log; the metric stays counted as dropped."""
+    letters = tmp_path / "letters" / "dead.jsonl"
+    delivery = deliver(FaultBackend(then=BackendRejected("no")), dead_letters=letters)
+    letters.mkdir(parents=True)  # a folder where the file should be
+    delivery.write("a", value=1)
+    assert wait_for(delivery, lambda: delivery.stats()["dropped"])
+    stats = delivery.stats()
+    assert (stats["dropped"], stats["dead_letters"]) == ({"BackendRejected": 1}, 0)
+    assert "IsADirectoryError" in stats["disk_error"]
+    assert wait_for(delivery, lambda: "dead.jsonl did not take 1 of 1 refused metrics" in caplog.text)
+
+
+def test_a_spool_that_is_refused_is_told_while_it_is(deliver, tmp_path):
+    """The disk's words are in the numbers until it takes something again."""
+    path = tmp_path / "spool"
+    delivery = deliver(FaultBackend(then=BackendUnavailable("down")), spool=path)
+    path.write_text("in the way")
+    delivery.write("a", value=1)
+    assert not delivery.flush(0.3)
+    assert "NotADirectory" in delivery.stats()["disk_error"] or "not a directory" in delivery.stats()["disk_error"]
+    path.unlink()
+    delivery.channel.store._file._blocked_until = 0.0
+    delivery.flush(0.3)
+    assert wait_for(delivery, lambda: delivery.channel.spooled == 1)
+    assert delivery.stats()["disk_error"] is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import os
 import socket
 import threading
 from collections.abc import Mapping
@@ -235,6 +236,8 @@ def _read(source: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
         return {}
     if isinstance(source, Mapping):
         return config.validate(source)
+    is_path = isinstance(source, (str, os.PathLike))
+    config.expect("a mapping of settings or the path of a file", source, where="settings.configure()", is_right=is_path)
     return config.from_file(source)
 
 
@@ -244,9 +247,7 @@ def _derive(base: Snapshot, changes: Mapping[str, Any], *, inherit: bool = True)
     owned = base.owned if inherit else ()
     # Hooks before backends: a mistake in one of them must leave no backend built and open.
     if "hooks" in resolved:
-        resolved["hooks"] = tuple(
-            config.resolve_hook(spec, index=index) for index, spec in enumerate(resolved["hooks"])
-        )
+        resolved["hooks"] = config.resolve_hooks(resolved["hooks"])
     if "backends" in resolved:
         specs = resolved["backends"]
         backends = config.resolve_backends(specs)

@@ -175,18 +175,24 @@ def test_a_symbolic_link_is_refused(tmp_path):
 
 
 def test_a_pipe_is_refused(tmp_path):
-    """A pipe planted at the path is found out rather than waited for."""
+    """A pipe planted at the path is found out rather than waited for, from the start and later."""
     path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path)
     os.mkfifo(path)
     with pytest.raises(BackendDenied, match="no regular file"):
-        JSONLinesBackend(path).write("a")
+        backend.write("a")
+    with pytest.raises(ConfigurationError, match="not a device or a pipe"):
+        JSONLinesBackend(path)
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
-    """A file where a folder should be is nothing that waiting mends."""
+    """A file where a folder should be is nothing that waiting mends, from the start and later."""
+    backend = JSONLinesBackend(tmp_path / "file" / "metrics.jsonl")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BackendDenied, match="cannot be written to"):
-        JSONLinesBackend(tmp_path / "file" / "metrics.jsonl").write("a")
+        backend.write("a")
+    with pytest.raises(ConfigurationError, match="is no folder"):
+        JSONLinesBackend(tmp_path / "file" / "metrics.jsonl")
 
 
 @pytest.mark.parametrize("path", ["", 3, None, b"metrics", "a\0b", "."])

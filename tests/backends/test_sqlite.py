@@ -313,12 +313,21 @@ class TestConfiguration:
         with pytest.raises(ConfigurationError, match=named):
             SQLiteBackend(path, **options)
 
-    @pytest.mark.parametrize("wrong", ["", ":memory:", "a\0b", "missing/metrics.db", ".", 5, None])
+    @pytest.mark.parametrize("wrong", ["", ":memory:", "a\0b", ".", 5, None])
     def test_a_wrong_path_is_refused_at_once(self, tmp_path, monkeypatch, wrong):
         """A path that cannot lead to a file fails when constructing."""
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ConfigurationError, match="path"):
             SQLiteBackend(wrong)
+
+    def test_missing_folders_are_made_with_the_first_metric(self, tmp_path):
+        """For their owner only, and not before: a folder may be mounted later."""
+        path = tmp_path / "new" / "deeper" / "metrics.db"
+        with SQLiteBackend(path) as backend:
+            assert list(tmp_path.iterdir()) == []
+            backend.write("a", value=1)
+        assert path.exists()
+        assert [path.parents[n].stat().st_mode & 0o777 for n in (0, 1)] == [0o700, 0o700]
 
     def test_a_symbolic_link_is_refused(self, tmp_path):
         """A link, also one that leads nowhere yet, is refused when constructing: another may have planted it."""

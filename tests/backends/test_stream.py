@@ -80,9 +80,12 @@ def test_a_stream_that_takes_ascii_only_gets_escapes():
 def test_a_closed_stream_is_told_from_a_failing_one(monkeypatch):
     """Waiting helps with a full pipe, not with a closed stream."""
     stream = io.StringIO()
+    backend = StreamBackend(stream)
     stream.close()
     with pytest.raises(BackendDenied, match="closed"):
-        StreamBackend(stream).write("a")
+        backend.write("a")
+    with pytest.raises(ConfigurationError, match="closed"):
+        StreamBackend(stream)
     monkeypatch.setattr(sys, "stderr", None)
     with pytest.raises(BackendDenied, match="no stderr"):
         StreamBackend().write("a")

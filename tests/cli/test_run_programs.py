@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipapp
+from pathlib import Path
 
 import pytest
 
@@ -59,21 +61,21 @@ def test_patterns_are_of_the_archive_and_not_of_its_neighbours(archive, tmp_path
     assert Program("app").default_patterns() == ["__main__.*", "beside.*", "package.*"]
 
 
-def test_a_folder_that_is_not_ours_to_read_is_no_obstacle(tmp_path):
+def test_a_folder_that_is_not_ours_to_read_is_no_obstacle():
     """Another user's folder beside the script, or one that we may enter and not list, holds no module for us."""
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    (folder / "script.py").write_text(BESIDE)
-    (folder / "beside.py").write_text(BESIDE)
-    (folder / "private").mkdir(mode=0o000)
-    for above in (folder, *folder.parents[:3]):  # the temporary folders of tests are their owner's alone
-        above.chmod(above.stat().st_mode | 0o055)
-    with without_privileges():
-        assert Program(str(folder / "script.py")).default_patterns() == ["__main__.*", "beside.*", "script.*"]
-    folder.chmod(0o111)
-    with without_privileges():
-        assert Program(str(folder / "script.py")).default_patterns() == ["__main__.*"]
-    folder.chmod(0o700)
+    with tempfile.TemporaryDirectory() as name:  # the temporary folders of tests are their owner's alone
+        folder = Path(name)
+        (folder / "script.py").write_text(BESIDE)
+        (folder / "beside.py").write_text(BESIDE)
+        (folder / "private").mkdir(mode=0o000)
+        program = Program(str(folder / "script.py"))
+        folder.chmod(0o755)
+        with without_privileges():
+            assert program.default_patterns() == ["__main__.*", "beside.*", "script.*"]
+        folder.chmod(0o111)
+        with without_privileges():
+            assert program.default_patterns() == ["__main__.*"]
+        folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("ask", [Program.default_patterns, lambda program: program.load(compile)])

@@ -189,17 +189,15 @@ def test_a_link_planted_after_construction_is_refused(path, tmp_path):
     assert not (tmp_path / "target.db").exists()
 
 
-def test_a_folder_that_went_away_is_unavailable(tmp_path):
-    """When the folder vanishes, batches wait; when it is back, they are stored (L7)."""
+def test_a_folder_that_went_away_is_made_anew(tmp_path):
+    """When the folder vanishes, the next batch has a new one (L7)."""
     folder = tmp_path / "data"
     folder.mkdir()
     with SQLiteBackend(folder / "metrics.db") as backend:
         folder.rmdir()
-        with pytest.raises(BackendUnavailable):
-            backend.write_many([core()])
-        folder.mkdir()
         backend.write_many([core()])
-    assert query(folder / "metrics.db", "SELECT count(*) FROM metrics") == [(1,)]
+        backend.write_many([core()])
+    assert query(folder / "metrics.db", "SELECT count(*) FROM metrics") == [(2,)]
 
 
 def test_the_message_of_an_unexpected_error_reaches_delivery(path):

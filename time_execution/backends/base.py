@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from time_execution.exceptions import BackendRejected, BackendUnavailable
+from time_execution.exceptions import BackendRejected, BackendUnavailable, ConfigurationError
 from time_execution.formats.timestamp import to_datetime, to_nanoseconds
-from time_execution.types import NAME, STORED, TIMESTAMP, Metric, Reject, Result, Results, Retry
+from time_execution.signature import excess, mismatch, shape_of
+from time_execution.types import HOSTNAME, NAME, STORED, TIMESTAMP, Metric, Reject, Result, Results, Retry
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
     from time_execution.delivery.channel import Channel
 
+_METHODS = ("write_many", "bulk_write", "write")
 _EITHER_WAY = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
+_LAST_MOMENT = datetime.max.replace(tzinfo=timezone.utc)
 BatchSender = Callable[[Sequence[Metric]], Results]
 
 
@@ -54,7 +58,7 @@ class BaseMetricsBackend:
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Refuse a subclass that cannot store anything, before the first metric meets it."""
-        if not any(_has(cls, method) for method in ("write_many", "bulk_write", "write")):
+        if not any(_has(cls, method) for method in _METHODS):
             msg = f"{cls.__qualname__} overrides none of write(), bulk_write() and write_many(); it must have one"
             raise TypeError(msg)
         return super().__new__(cls)
@@ -164,20 +168,55 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
         derived: Whether an inherited `write_many` counts; False is for the base class itself.
 
     Raises:
+        ConfigurationError: As `way_to_write` does.
         TypeError: When the backend has none of the three.
     """
     send: BatchSender
-    if derived and _has(backend, "write_many"):
+    way = way_to_write(backend, derived=derived)
+    if way == "write_many":
         send = backend.write_many
-    elif _has(backend, "bulk_write"):
+    elif way == "bulk_write":
         send = _whole_batch(backend.bulk_write)
-    elif _has(backend, "write"):
-        send = _one_by_one(backend.write, _first_parameter(backend.write))
     else:
-        msg = f"{type(backend).__qualname__} is no backend: it has none of write(), bulk_write() and write_many()"
-        raise TypeError(msg)
+        send = _one_by_one(backend.write, _first_parameter(backend.write))
     shape = _with_nanoseconds if getattr(backend, "wants_nanoseconds", False) else _with_datetimes
     return lambda metrics: send(shape(metrics))
+
+
+def way_to_write(backend: Any, *, derived: bool = True) -> str:
+    """Return the method by which a backend is written to: ``write_many``, else ``bulk_write``, else ``write``.
+
+    Args:
+        backend: An instance; it need not extend our base class.
+        derived: Whether an inherited `write_many` counts.
+
+    Raises:
+        ConfigurationError: When calling that method would store nothing: its body would not run, or it does not take
+            what it is called with.
+        TypeError: When the backend has none of the three.
+    """
+    way = next((method for method in _METHODS[not derived :] if _has(backend, method)), None)
+    if way is None:
+        msg = f"{type(backend).__qualname__} is no backend: it has none of write(), bulk_write() and write_many()"
+        raise TypeError(msg)
+    method, shown = getattr(backend, way), f"{way}() of {type(backend).__qualname__}"
+    shape = shape_of(method)
+    if shape in {"coroutine", "asynchronous generator"}:
+        raise ConfigurationError(f"{shown} is asynchronous; backends are synchronous")
+    if shape == "generator" and way != "write_many":
+        raise ConfigurationError(f"{shown} is a generator, whose body would never run")
+    if way == "write":
+        taken, problem = "(name, **data)", excess(method, "name", **dict.fromkeys((HOSTNAME, "any other field")))
+    else:
+        taken, problem = "a batch", mismatch(method, [])
+    if problem is not None:
+        raise ConfigurationError(f"{shown} must take {taken}: {problem}")
+    return way
+
+
+def is_backend(value: object) -> bool:
+    """Whether an object can be written to: it has ``write``, ``bulk_write`` or ``write_many``."""
+    return any(callable(getattr(value, method, None)) for method in _METHODS)
 
 
 class PlainWriter(NamedTuple):
@@ -307,8 +346,16 @@ def _with_datetimes(metrics: Sequence[Metric]) -> Sequence[Metric]:
     for metric in metrics:
         timestamp = metric.get(TIMESTAMP)
         if type(timestamp) is int:
-            metric[TIMESTAMP] = to_datetime(timestamp)
+            metric[TIMESTAMP] = _moment(timestamp)
     return metrics
+
+
+def _moment(nanoseconds: int) -> datetime:
+    """Return the datetime of a moment, the nearest that there is for one beyond the calendar."""
+    try:
+        return to_datetime(nanoseconds)
+    except OverflowError:
+        return _FIRST_MOMENT if nanoseconds < 0 else _LAST_MOMENT
 
 
 def _with_nanoseconds(metrics: Sequence[Metric]) -> Sequence[Metric]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from time_execution.complaint import URL
 from time_execution.exceptions import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def import_string(path: str) -> Any:
         MissingExtraError: When the module says that its client is not installed.
     """
     if not _DOTTED.fullmatch(path):
-        # The text is not shown: a URL that lost its scheme may hold a password.
-        raise ConfigurationError("expected an import path such as 'package.module.Name', got a text that is none")
+        # The text is not shown: a URL, or one that lost its scheme, may hold a password.
+        got = "a URL, which the setting backends takes" if URL.match(path) else "a text that is none"
+        raise ConfigurationError(f"expected an import path such as 'package.module.Name', got {got}")
     parts = path.replace(":", ".").split(".")
     found: Any = None
     for length in range(len(parts) - 1, 0, -1):

@@ -31,7 +31,7 @@ class StreamBackend(BaseMetricsBackend):
             ``sys.stdout`` or ``sys.stderr`` is at the time of writing.
 
     Raises:
-        ConfigurationError: When it is neither.
+        ConfigurationError: When it is neither, or is closed.
 
     Example:
         >>> StreamBackend("stdout").write("cpu.load", value=0.25, timestamp=0)
@@ -46,6 +46,8 @@ class StreamBackend(BaseMetricsBackend):
             raise ConfigurationError("stream must be an open stream, 'stdout' or 'stderr', not another text")
         if not isinstance(stream, str) and not callable(getattr(stream, "write", None)):
             raise ConfigurationError(f"stream must be an open stream, not {type(stream).__name__}")
+        if getattr(stream, "closed", False) is True:
+            raise ConfigurationError("stream must be an open stream, not a closed one")
         self.stream = stream
 
     @classmethod

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from time_execution.backends.base import QueuedBackend, batch_sender
-from time_execution.backends.registry import import_string
+from time_execution.backends.factory import make_backend
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
+from time_execution.delivery.deadletter import NAME as LETTERS_NAME
 from time_execution.delivery.deadletter import DeadLetters
 from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
 from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
-from time_execution.exceptions import ConfigurationError, MissingExtraError
+from time_execution.exceptions import ConfigurationError
 from time_execution.formats.snapshot import snapshot_metric
 from time_execution.guard import Step
 from time_execution.quietlog import QuietLog
@@ -102,7 +103,11 @@ class ThreadedBackend(QueuedBackend):
         _check_seconds(block_timeout=block_timeout, shutdown_timeout=shutdown_timeout)
         _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
         spool = _spool_for(overflow, spool)
-        self.backend = _build(backend, backend_args or (), backend_kwargs or {})
+        letters = _letters_for(dead_letters, spool)
+        # Last of what may be refused: a backend that was made would stay open.
+        self.backend = make_backend(
+            backend, () if backend_args is None else backend_args, backend_kwargs, where="ThreadedBackend: backend"
+        )
         self.shutdown_timeout = shutdown_timeout
         self.channel = Channel(
             max_items=queue_maxsize,
@@ -113,14 +118,14 @@ class ThreadedBackend(QueuedBackend):
             block_timeout=block_timeout,
             clock=clock,
         )
-        self._hire(spool, dead_letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
+        self._hire(spool, letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
         self._open()
         lifecycle.track(self)
 
     def _hire(
         self,
         spool: Spool | None,
-        dead_letters: str | Path | DeadLetters | None,
+        letters: DeadLetters | None,
         *,
         retry: Backoff | None,
         queue_timeout: float,
@@ -129,14 +134,13 @@ class ThreadedBackend(QueuedBackend):
         """Make the worker, with the spool and the dead letters that it needs; its thread is not started."""
         if spool is not None:
             self.channel.use_spool(spool.open(_spool_name(self.backend)), durable=spool.durable)
-            dead_letters = dead_letters or Path(spool.path) / "dead-letters.jsonl"
         self._log = QuietLog()
         self._worker = Worker(
             self.channel,
             batch_sender(self.backend),
             close_backend=self._close_backend,
             backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),
-            dead_letters=DeadLetters(dead_letters) if isinstance(dead_letters, (str, Path)) else dead_letters,
+            dead_letters=letters,
             queue_timeout=queue_timeout,
             limit=limit,
             log=self._log,
@@ -250,36 +254,24 @@ class ThreadedBackend(QueuedBackend):
             ``offered``, ``accepted``, ``delivered``, ``pending``, ``queued``, ``in_flight``, ``spooled``, ``adopted``,
             ``retries``, ``retried``, ``duplicates_suppressed``, ``dead_letters``, ``worker_restarts``, ``failures``
             (int); ``rejected`` and ``dropped`` (dict of reason to int); ``bytes`` (int); ``oldest_age`` (float
-            seconds); ``last_error`` (class name or None); ``state`` (``ok``, ``failing``, ``open``).
+            seconds); ``last_error``, ``disk_error`` (str or None); ``state`` (``ok``, ``failing``, ``open``);
+            ``backend`` (what its own ``stats`` returns, if it has one).
         """
         self.channel.check_process()
         with self.channel.lock:
-            return self.channel.stats() | self._worker.health()
+            counted = self.channel.stats() | self._worker.health()
+        told = self._tell_backend("stats")
+        return counted | ({"backend": dict(told)} if isinstance(told, Mapping) else {})
 
     def _close_backend(self) -> None:
         self._tell_backend("close")
 
-    def _tell_backend(self, method: str) -> None:
+    def _tell_backend(self, method: str) -> Any:
         """Call a method that the backend may have; what it raises keeps no other delivery from being told."""
         call = getattr(self.backend, method, None)
-        if callable(call):
-            Step(call, kind="backend", label=f"{type(self.backend).__qualname__}.{method}", raises=False).attempt()
-
-
-def _build(backend: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    if isinstance(backend, str):
-        try:
-            backend = import_string(backend)
-        except MissingExtraError:
-            raise
-        except ConfigurationError as exc:
-            raise ConfigurationError(f"ThreadedBackend: backend: {exc}") from exc
-    if isinstance(backend, type) or (callable(backend) and not hasattr(backend, "write")):
-        return backend(*args, **kwargs)
-    if args or kwargs:
-        msg = "ThreadedBackend: backend_args and backend_kwargs need a class or an import path, not an instance"
-        raise ConfigurationError(msg)
-    return backend
+        if not callable(call):
+            return None
+        return Step(call, kind="backend", label=f"{type(self.backend).__qualname__}.{method}", raises=False).attempt()
 
 
 def _spool_name(backend: Any) -> str:
@@ -318,12 +310,19 @@ def _check_kinds(**given: Any) -> None:
 def _spool_for(overflow: str, spool: str | Path | Spool | None) -> Spool | None:
     """Return what was given as a spool, if it is what the overflow policy needs."""
     if overflow not in get_args(Overflow):
-        msg = f"ThreadedBackend: overflow must be one of {', '.join(get_args(Overflow))}, got {overflow!r}"
+        msg = f"ThreadedBackend: overflow must be one of {', '.join(get_args(Overflow))}"
         raise ConfigurationError(msg)
     if overflow == "spool" and spool is None:
         msg = "ThreadedBackend: overflow='spool' needs spool=, the folder to write to"
         raise ConfigurationError(msg)
     return Spool(spool) if isinstance(spool, (str, Path)) else spool
+
+
+def _letters_for(given: str | Path | DeadLetters | None, spool: Spool | None) -> DeadLetters | None:
+    """Return where dead letters go: where it was said, else beside the spool, else nowhere."""
+    if given is None and spool is not None:
+        given = spool.path / LETTERS_NAME
+    return DeadLetters(given) if isinstance(given, (str, Path)) else given
 
 
 def _left(deadline: float) -> float:

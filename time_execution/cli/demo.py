@@ -66,7 +66,9 @@ def _commands(arguments: argparse.Namespace, folder: Path, database: Path) -> li
     run_it = ["run", "--db", str(database), "--pattern"]
     if find_spec("docutils") is not None:
         document = arguments.document or _sample(folder)
-        run_it += ["docutils.*", "-m", "docutils", "--report=severe", str(document), str(folder / "page.html")]
+        # Colours in code need a package that docutils does without, saying so at each block of code.
+        program = ["-m", "docutils", "--report=severe", "--syntax-highlight=none"]
+        run_it += ["docutils.*", *program, str(document), str(folder / "page.html")]
     else:
         (folder / "code").mkdir()
         source = Path(argparse.__file__).read_bytes()

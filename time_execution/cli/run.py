@@ -10,7 +10,10 @@ import argparse
 import atexit
 import os
 import shlex
-from typing import Any
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
 
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.backends.threaded import ThreadedBackend
@@ -21,6 +24,9 @@ from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import encode
 from time_execution.settings import settings
 from time_execution.tracing import Program, ProgramMissingError, Selection, Tracer, execute
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 EPILOG = """\
 patterns:
@@ -35,8 +41,9 @@ what it costs:
 
 what is not measured:
   Lambdas, functions made by exec(), C functions, modules that are loaded before the program (those that time-execution
-  itself needs, such as json and threading), and programs that the program starts. A function under our own
-  decorator is left to it; its metrics go to the same file unless the program configures another backend.
+  itself needs, such as json and threading), programs that the program starts, and children that multiprocessing
+  spawns; those that it forks are measured. A function under our own decorator is left to it; its metrics go to the
+  same file unless the program configures another backend.
 
 examples:
   time-execution run script.py --its-own --options
@@ -52,6 +59,14 @@ _BATCH = 5_000
 _LINGER = 0.5
 _WORTH_TELLING = 20_000
 _MAX_SHOWN = 6
+# What ends a program without a word when it does nothing about it; absent on some platforms.
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Loaded by multiprocessing when it first starts a process in a way that leaves our instruments behind.
+_SPAWNING = (
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.popen_spawn_win32",
+    "multiprocessing.popen_forkserver",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does"
     )
+    # Python's own, told apart only to be refused in words that help.
+    parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.add_argument(
         "script", nargs=argparse.REMAINDER, metavar="script.py args", help="the program and its arguments"
     )
@@ -78,11 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the program; what ends it passes, as it would without us."""
-    words = arguments.module or arguments.script
-    if words and words[0] == "--":
-        words = words[1:]
-    if not words:
-        arguments.parser.error("name a script, or a module after -m")
+    words = _program_of(arguments)
     program = Program(words[0], words[1:], is_module=arguments.module is not None)
     try:
         patterns = arguments.pattern or program.default_patterns()
@@ -105,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         return exc.status
     settings.configure(backends=[backend])
     tracer = Tracer(Selection(patterns, arguments.exclude), backend)
-    atexit.register(_Ending(arguments, backend, tracer))
+    _Ending(arguments, backend, tracer).expect()
     # Loaded now and not with the first document: an import at the very end, after Ctrl-C, may run an ``eval`` (a named
     # tuple does), and with that CPython 3.11 forgets that it was to end by the signal.
     encode({})
@@ -119,8 +132,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _program_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the script or module and its arguments; the parser ends the process when there is none."""
+    words: list[str] = arguments.module or arguments.script
+    if words and words[0] == "--":
+        words = words[1:]
+    if arguments.code is not None or words[:1] == ["-"]:
+        arguments.parser.error("a program from the command line or standard input cannot be measured: put it in a file")
+    if not words:
+        arguments.parser.error("name a script, or a module after -m")
+    return words
+
+
 class _Ending:
     """What is done when the program and its `atexit` functions have ended: store the rest, say what came of it.
+
+    A signal that ends the program in the middle ends it all the same, by that signal and without a line of the
+    program's own code being run, once the rest is stored.
 
     Args:
         arguments: The command line.
@@ -135,19 +163,47 @@ class _Ending:
         self._tracer = tracer
         self._process = os.getpid()
         self._children = 0
+        self._held = threading.local()
+
+    def expect(self) -> None:
+        """Be called at the end, whichever it is; forked children inherit it."""
+        atexit.register(self)
+        for number in _ENDING_SIGNALS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._end_by_signal)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_parent=self._count_child)
+            # In a child, this comes after what the backend has registered.
+            os.register_at_fork(before=self._hold, after_in_parent=self._count_child, after_in_child=self._let_go)
+
+    def _hold(self) -> None:
+        """Let signals wait while we fork: one that finds a child begun by half would be forgotten by Python there."""
+        self._held.before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+
+    def _let_go(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held.before)
 
     def _count_child(self) -> None:
         self._children += 1
+        self._let_go()
 
     def __call__(self) -> None:
         if os.getpid() != self._process:
             return  # a forked child: its metrics are delivered as any child's, and the parent speaks for the whole
         self._wait()
         self._backend.close()
-        if not self._arguments.quiet:
-            self._tell(self._backend.stats())
+        self._tell()
+
+    def _end_by_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Store the rest and die of the signal, as the program would without us; the next one does not wait."""
+        signal.signal(number, signal.SIG_DFL)
+        try:
+            # Not closed: that may be what the signal interrupted, and cannot end before we return.
+            self._backend.begin_close()
+            self._backend.flush(_SHUTDOWN)
+            if os.getpid() == self._process:
+                self._tell()
+        finally:
+            os.kill(os.getpid(), number)
 
     def _wait(self) -> None:
         """Show how far the writing has come, if it takes long enough to be noticed."""
@@ -160,20 +216,31 @@ class _Ending:
             self._backend.flush(0.2)
         progress.clear()
 
-    def _tell(self, stats: dict[str, Any]) -> None:
+    def _tell(self) -> None:
+        if self._arguments.quiet:
+            return
+        self._tell_counts(self._backend.stats())
+        if _has_spawned():
+            say("processes that multiprocessing spawned were not measured; those that it forks are")
+
+    def _tell_counts(self, stats: dict[str, Any]) -> None:
         measured = stats["offered"] - stats["rejected"].get("reentrant", 0)
         lost = measured - stats["delivered"]
         where = shlex.quote(self._path)
         if not measured:
-            self._tell_nothing_measured()
+            self._tell_nothing_measured(where)
             return
         fate = "none lost" if not lost else f"{lost:,} LOST ({_reasons(stats)})"
-        more = "; what child processes measured is stored, too" if self._children else ""
+        more = "; what forked children measured is stored, too" if self._children else ""
         watched = plural(len(self._tracer.functions), "function")
         say(f"{plural(measured, 'call')} measured, {fate}, written to {where} ({watched} watched{more})")
         say(f"to see them: time-execution report {where}")
 
-    def _tell_nothing_measured(self) -> None:
+    def _tell_nothing_measured(self, where: str) -> None:
+        if self._children or _has_spawned():
+            theirs = f"; what its forked children measured, if anything, is in {where}" if self._children else ""
+            say(f"no call was measured in this process{theirs}")
+            return
         patterns = list(self._tracer.selection.include)
         shown = " ".join(map(shlex.quote, patterns[:_MAX_SHOWN])) + (" ..." if len(patterns) > _MAX_SHOWN else "")
         say(f"no call was measured: no function that ran has a name that matches {shown}")
@@ -187,6 +254,10 @@ class _Ending:
             say(tip)
         else:
             say("name what is to be measured: --pattern 'package.*'")
+
+
+def _has_spawned() -> bool:
+    return any(module in sys.modules for module in _SPAWNING)
 
 
 def _reasons(stats: dict[str, Any]) -> str:

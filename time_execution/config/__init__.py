@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from time_execution.config.schema import FIELDS, Field, Values, validate
+from time_execution.config.schema import FIELDS, Field, Values, expect, validate
 
 if TYPE_CHECKING:
     from time_execution.backends.registry import import_string
-    from time_execution.config.build import resolve_backend, resolve_backends, resolve_hook
+    from time_execution.config.build import resolve_backend, resolve_backends, resolve_hook, resolve_hooks
     from time_execution.config.sources import (
         defaults_when_nothing,
         discover,
@@ -28,6 +28,7 @@ else:
         "resolve_backend": "time_execution.config.build",
         "resolve_backends": "time_execution.config.build",
         "resolve_hook": "time_execution.config.build",
+        "resolve_hooks": "time_execution.config.build",
         "defaults_when_nothing": "time_execution.config.sources",
         "discover": "time_execution.config.sources",
         "from_environment": "time_execution.config.sources",
@@ -49,6 +50,7 @@ __all__ = [
     "Values",
     "defaults_when_nothing",
     "discover",
+    "expect",
     "from_environment",
     "from_file",
     "import_string",
@@ -56,5 +58,6 @@ __all__ = [
     "resolve_backend",
     "resolve_backends",
     "resolve_hook",
+    "resolve_hooks",
     "validate",
 ]

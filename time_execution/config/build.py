@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import io
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.factory import attempt, imported, make, make_backend
 from time_execution.backends.registry import TABLE, THREADED_BACKEND, import_string, load
+from time_execution.complaint import URL, Place, kind_of
 from time_execution.config.options import arrange
-from time_execution.config.place import URL, Place, kind_of, suggestion
-from time_execution.config.schema import is_backend
+from time_execution.config.place import suggestion
 from time_execution.exceptions import ConfigurationError
+from time_execution.signature import mismatch, shape_of
 
-_WANTED = "an instance, a class, an import path, a URL, a dict with 'class' or 'url', or a factory without arguments"
+_OF_A_CALL = ("func", "func_args", "func_kwargs")
+_OF_AN_OUTCOME = ("response", "exception", "metric")
 
 
 def resolve_backend(spec: Any, *, index: int) -> Any:
@@ -37,11 +37,11 @@ def resolve_backend(spec: Any, *, index: int) -> Any:
         MissingExtraError: When the backend's client is not installed; it says which extra installs it.
     """
     place = Place(f"backends[{index}]", spec)
-    if isinstance(spec, str):
-        return _from_url(spec, {}, place) if URL.match(spec) else _from_object(_imported(spec, place), place)
+    if isinstance(spec, str) and URL.match(spec):
+        return _from_url(spec, {}, place)
     if isinstance(spec, Mapping):
         return _from_dict(spec, place)
-    return _from_object(spec, place)
+    return make_backend(spec, where=place.where)
 
 
 def resolve_backends(specs: Iterable[Any]) -> tuple[Any, ...]:
@@ -65,55 +65,41 @@ def resolve_backends(specs: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(resolved)
 
 
-def resolve_hook(spec: Any, *, index: int) -> Callable[..., Any]:
+def resolve_hooks(specs: Any, *, where: str = "hooks") -> tuple[Callable[..., Any], ...]:
+    """Return the hooks of a list or tuple of specifications, or of a single one.
+
+    Raises:
+        ConfigurationError: As `resolve_hook` does.
+    """
+    items = specs if isinstance(specs, (list, tuple)) else [specs]
+    return tuple(resolve_hook(spec, index=index, where=where) for index, spec in enumerate(items))
+
+
+def resolve_hook(spec: Any, *, index: int, where: str = "hooks") -> Callable[..., Any]:
     """Return the hook that a specification stands for.
 
     Args:
         spec: A callable, the import path of one, or a class of hooks, which is constructed without arguments.
         index: Its position among the hooks, for messages.
+        where: What the hooks are called there.
 
     Raises:
-        ConfigurationError: When it stands for nothing that can be called.
+        ConfigurationError: When it stands for nothing that can be called, or for what cannot be called as hooks are.
     """
-    place = Place(f"hooks[{index}]", spec)
-    hook = _imported(spec, place) if isinstance(spec, str) else spec
+    place = Place(f"{where}[{index}]", spec)
+    hook = imported(spec, place) if isinstance(spec, str) else spec
     if isinstance(hook, type):
-        hook = _call(hook, {}, place, doing=f"making {hook.__qualname__} failed")
+        hook = attempt(hook, (), {}, place, doing=f"making {hook.__qualname__} failed")
     if not callable(hook):
         raise place.error(f"expected a callable or the import path of one, got {kind_of(hook)}")
-    if inspect.isasyncgenfunction(hook) or inspect.isasyncgenfunction(getattr(hook, "__call__", None)):  # noqa: B004
+    shape = shape_of(hook)
+    if shape == "asynchronous generator":
         raise place.error("expected a function, a generator or an async def function, got an asynchronous generator")
+    keywords = _OF_A_CALL if shape == "generator" else (*_OF_AN_OUTCOME, *_OF_A_CALL)
+    problem = mismatch(hook, **dict.fromkeys(keywords))
+    if problem is not None:
+        raise place.error(f"it cannot be called with {'=, '.join(keywords)}=, as hooks are: {problem}")
     return cast("Callable[..., Any]", hook)
-
-
-def _imported(path: str, place: Place) -> Any:
-    scheme = path.partition(":")[0]
-    if scheme in TABLE:
-        raise place.error(f"a URL is written {scheme}://…")
-    try:
-        return import_string(path)
-    except ConfigurationError as exc:
-        failure = place.failure("it cannot be imported", exc)
-    raise failure
-
-
-def _from_object(spec: Any, place: Place) -> Any:
-    """Return an instance as it is; make one of a class or with a factory."""
-    if isinstance(spec, type) and is_backend(spec):
-        return _call(spec, {}, place, doing=f"making {spec.__qualname__} without arguments failed")
-    if not isinstance(spec, type) and callable(spec) and not is_backend(spec):
-        made = _call(spec, {}, place, doing="the factory failed")
-        return _checked(made, place, "the factory returned")
-    return _checked(spec, place, "got")
-
-
-def _checked(made: Any, place: Place, how: str) -> Any:
-    if isinstance(made, io.IOBase):
-        raise place.error(f"{how} {kind_of(made)}; a stream is written to through StreamBackend(stream)")
-    if isinstance(made, type) or not is_backend(made):
-        what = f"the class {made.__qualname__}" if isinstance(made, type) else kind_of(made)
-        raise place.error(f"{how} {what}, which has no write(), bulk_write() or write_many(); expected {_WANTED}")
-    return made
 
 
 def _from_dict(spec: Mapping[str, Any], place: Place) -> Any:
@@ -130,7 +116,7 @@ def _from_dict(spec: Mapping[str, Any], place: Place) -> Any:
         return _make(target, options, place)
     if target.isidentifier():
         return _make(_loaded(target, place), options, place, threaded=TABLE[target].threaded)
-    return _make(_imported(target, place), options, place)
+    return _make(imported(target, place), options, place)
 
 
 def _from_url(text: str, options: Mapping[str, Any], place: Place) -> Any:
@@ -152,7 +138,7 @@ def _options_of(url: SplitResult, target: Any, options: Mapping[str, Any], place
     takes_no_address = target.options_from_url.__func__ is vars(BaseMetricsBackend)["options_from_url"].__func__
     if takes_no_address and (url.netloc or url.path):
         raise place.error(f"nothing goes between {url.scheme}:// and the options after a '?'")
-    found = _call(partial(target.options_from_url, url), {}, place, doing="its address is not understood")
+    found = attempt(target.options_from_url, (url,), {}, place, doing="its address is not understood")
     query: dict[str, Any] = {}
     for pair in filter(None, url.query.split("&")):
         name, equals, value = pair.partition("=")
@@ -182,22 +168,10 @@ def _make(target: Any, options: Mapping[str, Any], place: Place, *, threaded: bo
     if not callable(target):
         raise place.error(f"'class' must name a class or a factory, got {kind_of(target)}")
     arranged = arrange(options, target, place)
-    doing = f"making {getattr(target, '__qualname__', kind_of(target))} failed"
     if not arranged.is_threaded(default=threaded):
-        return _checked(_call(target, arranged.own, place, doing=doing), place, "it made")
-    wrapper = import_string(THREADED_BACKEND)
-    if isinstance(target, type):
-        # The class rather than an instance: what the wrapper makes is the wrapper's to close.
-        wrapped = {"backend": target, "backend_kwargs": arranged.own}
-    else:
-        wrapped = {"backend": _checked(_call(target, arranged.own, place, doing=doing), place, "it made")}
-    return _call(wrapper, wrapped | arranged.delivery, place, doing=doing)
-
-
-def _call(target: Callable[..., Any], options: Mapping[str, Any], place: Place, *, doing: str) -> Any:
-    """Call what makes a backend or a hook; whatever it raises becomes a `ConfigurationError` that tells no secret."""
-    try:
-        return target(**options)
-    except Exception as exc:  # noqa: BLE001 - a constructor may raise anything, and show a password in it
-        failure = place.failure(doing, exc)
-    raise failure
+        return make(target, (), arranged.own, place)
+    # The class rather than an instance: what the wrapper makes is the wrapper's to close.
+    is_class = isinstance(target, type)
+    wrapped = {"backend": target, "backend_kwargs": arranged.own} if is_class else None
+    wrapped = wrapped or {"backend": make(target, (), arranged.own, place)}
+    return attempt(import_string(THREADED_BACKEND), (), wrapped | arranged.delivery, place, doing="")

@@ -17,9 +17,12 @@ from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, cast
 
 from time_execution.backends.registry import THREADED_BACKEND, import_string
-from time_execution.config.place import Place, UnfitError, suggestion
+from time_execution.config.place import UnfitError, suggestion
 from time_execution.config.text import convert
 from time_execution.exceptions import ConfigurationError
+
+if typing.TYPE_CHECKING:
+    from time_execution.complaint import Place
 
 # Names under which delivery's options can be told from a backend's own, or say more.
 _ALIASES = {"linger": "bulk_timeout", "queue_max_bytes": "max_bytes"}

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from time_execution.config.place import URL, Place, UnfitError, kind_of, suggestion
+from time_execution.backends.base import is_backend
+from time_execution.complaint import URL, Place, kind_of
+from time_execution.config.place import UnfitError, suggestion
 from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP
 
 if TYPE_CHECKING:
@@ -26,11 +28,6 @@ class Field(NamedTuple):
     default: Any
     validator: Check
     doc: str
-
-
-def is_backend(value: object) -> bool:
-    """Whether an object can be written to: it has ``write``, ``bulk_write`` or ``write_many``."""
-    return any(callable(getattr(value, method, None)) for method in ("write", "bulk_write", "write_many"))
 
 
 def _backends(value: Any) -> tuple[Any, ...]:
@@ -188,6 +185,23 @@ def check(name: str, value: Any, place: Place) -> Any:
     except UnfitError as exc:
         complaint, at = f"expected {exc.wanted}, got {exc.got or kind_of(value)}", exc.at
     raise place.error(complaint, at=at)
+
+
+def expect(wanted: str, value: object, *, where: str, is_right: bool) -> None:
+    """Refuse an argument that is wrong, for those who configure one thing rather than all.
+
+    Args:
+        wanted: What would be right.
+        value: What was given; only its type is shown.
+        where: The argument, as messages name it.
+        is_right: Whether it is.
+
+    Raises:
+        ConfigurationError: When it is not.
+    """
+    if not is_right:
+        got = "an empty str" if value == "" else kind_of(value)
+        raise Place(where).error(f"expected {wanted}, got {got}")
 
 
 def unknown(name: object, place: Place) -> ConfigurationError:

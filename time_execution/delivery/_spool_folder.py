@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from time_execution.exceptions import ConfigurationError
+from time_execution.file_path import obstacle_to
 
 if sys.platform == "win32":
     import msvcrt
@@ -88,13 +89,17 @@ def check_path(path: Path, key: str) -> None:
     """Refuse a folder that cannot be one.
 
     Raises:
-        ConfigurationError: When what is there already is no directory, or everyone may write to it.
+        ConfigurationError: When what is there already is no directory, everyone may write to it, or none can ever be
+            made or written to.
     """
     with suppress(FileNotFoundError):
         try:
             _check_folder(path)
         except (NotADirectoryError, PermissionError) as exc:
             raise ConfigurationError(f"{key} needs a folder of ours, or a path where one can be made: {exc}") from exc
+    obstacle = obstacle_to(path.absolute() / "any file")
+    if obstacle is not None:
+        raise ConfigurationError(f"{key} needs a folder of ours, or a path where one can be made: {obstacle}")
 
 
 def make_folder(path: Path) -> None:

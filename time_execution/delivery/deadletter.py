@@ -114,8 +114,8 @@ class DeadLetters:
             raise ConfigurationError(f"dead_letters must be the path of a file, not {kind}")
         if type(max_bytes) is not int or max_bytes < _MIN_BYTES:
             raise ConfigurationError(f"max_bytes of dead letters must be an int of {_MIN_BYTES} or more")
-        self.path = Path(path)
-        self._folder = self.path.parent.resolve()
+        self._folder = Path(path).parent.resolve()  # now, since a program may change its folder
+        self.path = self._folder / Path(path).name
         check_path(self._folder, "dead_letters")
         self.max_bytes = max_bytes
         self._wall_clock = wall_clock
@@ -178,6 +178,7 @@ class DeadLetters:
             make_folder(self._folder)
             with _locked(self._lock_path), _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
                 _put_line(file, text)
+                os.fsync(file)  # where they came from is removed next
 
     def _write(self, line: bytes) -> bool:
         if len(line) > self.max_bytes // 2:

@@ -23,11 +23,11 @@ _redactor = Redactor(max_text=200)
 
 
 class Verdict(Enum):
-    """What to do with the metrics that an exception speaks for."""
+    """What to do with the metrics that an exception speaks for, as log lines say it."""
 
-    RETRY = "retry"
-    REJECT = "reject"
-    SPLIT = "split"
+    RETRY = "they stay queued and are sent again"
+    REJECT = "they are refused for good and dropped"
+    SPLIT = "sending smaller batches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def seconds_of(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with full jitter: a pause drawn evenly from 0 to ``min(cap, base * 2 ** failures)``.
+    """Exponential backoff with full jitter: a pause drawn evenly from 0 to ``min(cap, base * 2 ** (failures - 1))``.
 
     Full jitter spreads many clients best after an outage that hit them all at once; see Marc Brooker, "Exponential
     Backoff And Jitter", AWS Architecture Blog, 2015.

@@ -80,7 +80,7 @@ class Spool:
             raise ConfigurationError(f"max_age of a spool must be seconds above 0, or None, not {_said(max_age)}")
         if type(durable) is not bool:
             raise ConfigurationError(f"durable of a spool must be a bool, not {_said(durable)}")
-        self.path = Path(path)
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - a program may change its folder; links are looked at later
         self.max_bytes = max_bytes
         self.max_age = max_age
         self.durable = durable

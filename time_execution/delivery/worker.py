@@ -277,7 +277,7 @@ class Worker:
             failure = understand(exc)
             self._log.tell(
                 f"{self._label}.{failure.reason}",
-                f"{self._label}: {failure.text}, while sending {len(batch)} metrics; {_NEXT[failure.verdict]}",
+                f"{self._label}: {failure.text}, while sending {len(batch)} metrics; {failure.verdict.value}",
             )
         except BaseException:
             self._settle(me, batch[: len(results)], results, None)
@@ -379,19 +379,19 @@ class Worker:
         return young
 
     def _write_dead_letters(self, batch: list[Entry], results: list[Result]) -> int:
-        if self._dead_letters is None:
-            return 0
+        letters = self._dead_letters
         refused = [(entry, result) for entry, result in zip(batch, results, strict=False) if isinstance(result, Reject)]
-        return sum(self._dead_letters.append(entry.metric, result.reason, result.detail) for entry, result in refused)
+        if letters is None or not refused:
+            return 0
+        kept = sum(letters.append(entry.metric, result.reason, result.detail) for entry, result in refused)
+        if kept < len(refused):
+            trouble = f"{letters.path.name} did not take {len(refused) - kept} of {len(refused)} refused metrics"
+            self._log.tell(f"{self._label}.letters", f"{self._label}: {trouble} ({letters.last_error or 'too large'})")
+        return kept
 
     def health(self) -> dict[str, Any]:
-        """Return ``state`` (``ok``, ``failing``, ``open``: the circuit is open) and ``failures`` in a row."""
+        """Return ``state`` (``open``: the circuit is), ``failures`` in a row and ``disk_error``."""
         state = "ok" if not self.failures else "failing" if self.failures < _OPEN_AFTER else "open"
-        return {"state": state, "failures": self.failures}
-
-
-_NEXT = {
-    Verdict.RETRY: "they stay queued and are sent again",
-    Verdict.REJECT: "they are refused for good and dropped",
-    Verdict.SPLIT: "sending smaller batches",
-}
+        store, letters = self._channel.store, self._dead_letters
+        disk_error = store.last_error if store is not None and store.degraded else letters and letters.last_error
+        return {"state": state, "failures": self.failures, "disk_error": disk_error}

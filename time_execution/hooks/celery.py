@@ -27,8 +27,7 @@ def celery_hook(
     """Add ``success`` (bool), ``process_name`` and ``process_pid``, beside the metric's own ``name`` and ``value``."""
     process = current_process()
     return {
-        NAME: metric.get(NAME),
-        VALUE: metric.get(VALUE),
+        **{field: metric[field] for field in (NAME, VALUE) if field in metric},
         SUCCESS: exception is None,
         PROCESS_NAME: process.name,
         PROCESS_PID: process.pid,

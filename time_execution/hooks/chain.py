@@ -12,15 +12,36 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
 from time_execution.guard import Failed, Step, faults
+from time_execution.signature import shape_of
 from time_execution.types import HOOK_ERROR
 
-_PLAIN, _GENERATOR, _ASYNC = "plain", "generator", "async"
-Started: TypeAlias = "dict[int, tuple[Generator[Any, Any, Any] | Failed, Step]]"
-"""Generator hooks that wait at their ``yield`` (or `Failed` in their place), and how to go on with each."""
+_PLAIN, _GENERATOR, _ASYNC = "function", "generator", "coroutine"
+Started: TypeAlias = "dict[_Link, Generator[Any, Any, Any] | Failed]"
+"""Generator hooks that wait at their ``yield``, or `Failed` in their place."""
 NONE_STARTED: Started = {}
 
 Call: TypeAlias = "tuple[Any, tuple[Any, ...], dict[str, Any]]"
 """What was called: the function, its positional arguments, its keyword arguments."""
+
+
+class _Link:
+    """A hook in its chain: how to call it, how to go on with it where it is a generator, how to merge its answer."""
+
+    __slots__ = ("kind", "merge", "resume", "step")
+
+    def __init__(self, hook: Callable[..., Any], *, raises: bool, following: Step | None) -> None:
+        label = label_of(hook)
+        self.kind = shape_of(hook)
+        self.step = Step(hook, kind="hook", label=label, raises=raises, following=following)
+        self.resume = Step(_resume, kind="hook", label=label, raises=raises)
+        self.merge = Step(_merge, kind="hook", label=label, raises=raises)
+
+    def add(self, found: Any, metric: dict[str, Any]) -> None:
+        """Merge what the hook returned; note it on the metric when it failed, or returned what cannot be merged."""
+        if found is not None and type(found) is not Failed:
+            found = self.merge.attempt(found, metric)
+        if type(found) is Failed:
+            metric[HOOK_ERROR] = found.error
 
 
 class Chain:
@@ -36,17 +57,16 @@ class Chain:
         is_plain: Whether all of them are plain, or there is none.
     """
 
-    __slots__ = ("first", "has_async", "has_generators", "is_plain", "steps")
+    __slots__ = ("first", "has_async", "has_generators", "is_plain", "links")
 
     def __init__(self, hooks: Sequence[Callable[..., Any]], *, series: str, raises: bool = False) -> None:
         self.first: Step | None = None
-        steps = []
-        for untold in reversed(hooks):
-            hook = _told(untold, series)
-            self.first = Step(hook, kind="hook", label=label_of(hook), raises=raises, following=self.first)
-            steps.append((self.first, _kind(hook)))
-        self.steps = tuple(reversed(steps))
-        kinds = {kind for _, kind in self.steps}
+        links = []
+        for hook in reversed(hooks):
+            links.append(_Link(_told(hook, series), raises=raises, following=self.first))
+            self.first = links[-1].step
+        self.links = tuple(reversed(links))
+        kinds = {link.kind for link in links}
         self.is_plain = kinds <= {_PLAIN}
         self.has_async = _ASYNC in kinds
         self.has_generators = _GENERATOR in kinds
@@ -60,15 +80,14 @@ class Chain:
             kwargs: Its keyword arguments; each generator hook gets a copy, so that the call cannot be changed.
         """
         started: Started = {}
-        for step, kind in self.steps:
-            if kind is not _GENERATOR:
+        for link in self.links:
+            if link.kind != _GENERATOR:
                 continue
-            resume = Step(_resume, kind="hook", label=step.label, raises=step.raises)
-            waiting = step.attempt(func=func, func_args=args, func_kwargs=dict(kwargs))
+            waiting = link.step.attempt(func=func, func_args=args, func_kwargs=dict(kwargs))
             if type(waiting) is not Failed:
-                found = resume.attempt(waiting, None)
+                found = link.resume.attempt(waiting, None)
                 waiting = found if type(found) is Failed else waiting
-            started[id(step)] = waiting, resume
+            started[link] = waiting
         return started
 
     def finish(
@@ -84,44 +103,38 @@ class Chain:
             exception: What it raised.
         """
         context = _context(metric, call, response, exception)
-        for step, kind in self.steps:
-            if kind is _PLAIN:
-                _merge(metric, step.attempt(**context), step)
-            elif kind is _GENERATOR:
-                _finish_generator(metric, started, step, context)
+        for link in self.links:
+            if link.kind == _PLAIN:
+                link.add(link.step.attempt(**context), metric)
+            elif link.kind == _GENERATOR:
+                _finish_generator(link, started[link], context)
             else:
-                faults.count("hook", step.label, "async hook skipped on a synchronous function")
+                faults.count("hook", link.step.label, "async hook skipped on a synchronous function")
 
     async def finish_async(
         self, metric: dict[str, Any], started: Started, call: Call, response: Any, exception: BaseException | None
     ) -> None:
         """Run the hooks as `finish` does, awaiting the asynchronous ones."""
         context = _context(metric, call, response, exception)
-        for step, kind in self.steps:
-            if kind is _PLAIN:
-                _merge(metric, step.attempt(**context), step)
-            elif kind is _GENERATOR:
-                _finish_generator(metric, started, step, context)
+        for link in self.links:
+            if link.kind == _PLAIN:
+                link.add(link.step.attempt(**context), metric)
+            elif link.kind == _GENERATOR:
+                _finish_generator(link, started[link], context)
             else:
-                _merge(metric, await step.attempt_async(context), step)
+                link.add(await link.step.attempt_async(context), metric)
 
 
-def _merge(metric: dict[str, Any], found: Any, step: Step) -> None:
-    """Merge what a hook returned; note it on the metric when the hook failed, or returned what cannot be merged."""
-    if found is None:
-        return
-    if type(found) is not Failed:
-        merge = Step(lambda: found and metric.update(found), kind="hook", label=step.label, raises=step.raises)
-        found = merge.attempt()
-    if type(found) is Failed:
-        metric[HOOK_ERROR] = found.error
+def _merge(found: Any, metric: dict[str, Any]) -> None:
+    if found:
+        metric.update(found)
 
 
-def _finish_generator(metric: dict[str, Any], started: Started, step: Step, context: dict[str, Any]) -> None:
-    waiting, resume = started[id(step)]
+def _finish_generator(link: _Link, waiting: Any, context: dict[str, Any]) -> None:
+    metric = context["metric"]
     if type(waiting) is not Failed:
-        waiting = resume.attempt(waiting, (context["response"], context["exception"], metric))
-    _merge(metric, waiting, step)
+        waiting = link.resume.attempt(waiting, (context["response"], context["exception"], metric))
+    link.add(waiting, metric)
 
 
 def _context(metric: dict[str, Any], call: Call, response: Any, exception: BaseException | None) -> dict[str, Any]:
@@ -153,20 +166,9 @@ def _resume(generator: Generator[Any, Any, Any], outcome: Any) -> Any:
 
 def _told(hook: Callable[..., Any], series: str) -> Callable[..., Any]:
     """Return a hook, told the series beforehand if it is a generator hook that takes it."""
-    if _kind(hook) is _GENERATOR and "series" in inspect.signature(hook).parameters:
+    if shape_of(hook) == _GENERATOR and "series" in inspect.signature(hook).parameters:
         return functools.partial(hook, series=series)
     return hook
-
-
-def _kind(hook: Callable[..., Any]) -> str:
-    while isinstance(hook, functools.partial):
-        hook = hook.func
-    for candidate in (hook, getattr(type(hook), "__call__", None)):  # noqa: B004 - its kind is asked, not its presence
-        if inspect.isgeneratorfunction(candidate):
-            return _GENERATOR
-        if inspect.iscoroutinefunction(candidate):
-            return _ASYNC
-    return _PLAIN
 
 
 def label_of(thing: Any) -> str:

@@ -6,12 +6,14 @@ import ast
 import builtins
 import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
+from zipimport import zipimporter
 
 from time_execution.exceptions import TimeExecutionError
 
@@ -57,10 +59,10 @@ class Program:
         if self.is_module:
             return [f"{self.target.partition('.')[0]}.*"]
         path = self._path()
-        if not path.exists():
-            raise ProgramMissingError(f"can't open file {self.target!r}: there is no such file", status=2)
-        folder = path if path.is_dir() else path.parent
-        beside = sorted({name for entry in folder.iterdir() if (name := _module_in(entry))} if folder.is_dir() else ())
+        around = path if path.is_dir() or _is_zip(path) else path.parent
+        # What cannot be looked into, such as another user's folder, holds no module for the program either.
+        names = {module.name for module in pkgutil.iter_modules([str(around)])}
+        beside = sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
         return [f"{name}.*" for name in (_MAIN, *beside)]
 
     def load(self, compile_main: CompileMain) -> CodeType:
@@ -79,7 +81,18 @@ class Program:
             raise
 
     def _path(self) -> Path:
-        return Path(os.path.realpath(self.target))
+        """Return where the script is, links followed.
+
+        Raises:
+            ProgramMissingError: When there is none, or none that we may see.
+        """
+        path = Path(os.path.realpath(self.target))
+        try:
+            path.stat()
+        except (OSError, ValueError) as exc:
+            reason = getattr(exc, "strerror", None) or str(exc)
+            raise ProgramMissingError(f"can't open file {self.target!r}: {reason}", status=2) from exc
+        return path
 
     def _load_module(self) -> CodeType:
         _set_path(os.getcwd())  # noqa: PTH109 - as a str, as ``python`` has it
@@ -116,8 +129,9 @@ class Program:
         spec = PathFinder.find_spec(_MAIN, [folder])
         if spec is None:
             raise ProgramMissingError(f"can't find a {_MAIN} module in {self.target!r}", status=1)
-        if isinstance(spec.loader, SourceFileLoader):
-            code = compile_main(spec.loader.get_data(spec.loader.path), spec.loader.path, _MAIN)
+        loader: Any = spec.loader
+        if isinstance(loader, (SourceFileLoader, zipimporter)) and (spec.origin or "").endswith(".py"):
+            code = compile_main(loader.get_data(loader.get_filename(_MAIN)), loader.get_filename(_MAIN), _MAIN)
         else:
             code = _code_of(spec)
         _set_main(__file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader, __package__="", __spec__=spec)
@@ -149,13 +163,6 @@ def begin_traceback_after(outermost: CodeType) -> None:
         hook(kind, exc.with_traceback(inner), inner)
 
     sys.excepthook = show
-
-
-def _module_in(entry: Path) -> str | None:
-    """Return the name of the module that a file or folder holds."""
-    name = entry.stem if entry.suffix == ".py" else entry.name
-    is_module = entry.suffix == ".py" or (entry / "__init__.py").is_file()
-    return name if is_module and name.isidentifier() and not name.startswith("__") else None
 
 
 def _is_zip(path: Path) -> bool:

@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
+from time_execution.file_path import make_folder, to_file
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from urllib.parse import SplitResult
 
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -42,14 +43,14 @@ class AppendFile:
     On Windows, which has no such locks, one process may write a file.
 
     Args:
-        path: Made absolute. Created with mode 0600, missing folders with 0700; a symbolic link is refused.
+        path: Made absolute. Created by the first call with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over rather than grow beyond so many bytes, unless one call alone has more; None for never.
         backup_count: Keep so many older files, as ``<path>.1`` (the latest), ``<path>.2`` and so on.
         header: The first line of each file; a file that begins otherwise is not written to.
         quote: What has to be closed before the end of a half-written line.
 
     Raises:
-        ConfigurationError: When an argument is wrong.
+        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class AppendFile:
         header: bytes = b"",
         quote: bytes = b"",
     ) -> None:
-        self.path = _checked_path(path)
+        self.path = to_file(path)
         _check_count("max_bytes", max_bytes)
         _check_count("backup_count", backup_count)
         self.max_bytes = max_bytes
@@ -100,7 +101,7 @@ class AppendFile:
         try:
             file = os.open(self.path, _OPEN, 0o600)
         except FileNotFoundError:
-            _make_folder(self.path.parent)
+            make_folder(self.path.parent)
             file = os.open(self.path, _OPEN, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -143,13 +144,6 @@ class AppendFile:
             return b""
         is_open = self._quote and sum(chunk.count(self._quote) for chunk in _chunks(file)) % 2
         return self._quote + b"\n" if is_open else b"\n"
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those on the way to it, each for its owner only: ``parents=True`` would open those to all."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def path_from_url(url: SplitResult) -> dict[str, Any]:
@@ -203,19 +197,7 @@ def _chunks(file: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _checked_path(path: Any) -> Path:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or isinstance(os.fspath(path), bytes):
-        raise ConfigurationError(f"path must be the path of a file, not {type(path).__name__}")
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, and so accept one
-    if "\0" in str(absolute):
-        raise ConfigurationError("path must be the path of a file, not a text with NUL in it")
-    if absolute.is_dir():
-        raise ConfigurationError("path must be the path of a file, not a folder")
-    if absolute.is_symlink():
-        raise ConfigurationError("path must be the path of a file, not a symbolic link")
-    return absolute
-
-
 def _check_count(name: str, value: Any) -> None:
     if value is not None and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"{name} must be a positive int, not {type(value).__name__}")
+        shown = value if type(value) is int else type(value).__name__
+        raise ConfigurationError(f"{name} must be a positive int, not {shown}")

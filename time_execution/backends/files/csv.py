@@ -38,14 +38,14 @@ class CSVBackend(BaseMetricsBackend):
     Thread-safe and fork-safe; any number of processes may write to one file, as `JSONLinesBackend` says.
 
     Args:
-        path: Made absolute. Created with mode 0600, missing folders with 0700; a symbolic link is refused.
+        path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         fieldnames: The columns. Fields without a column are kept as JSON under ``fields`` if that is among them, and
             left out otherwise. A file that has other columns is not written to.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
         backup_count: Keep so many older files: ``<path>.1`` is the latest.
 
     Raises:
-        ConfigurationError: When an argument is wrong.
+        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
 
     Example:
         >>> path = getfixture("tmp_path") / "metrics.csv"
@@ -125,7 +125,8 @@ def _lines(rows: list[list[Any]]) -> bytes:
 
 def _checked(fieldnames: Any) -> tuple[str, ...]:
     if isinstance(fieldnames, str) or not isinstance(fieldnames, Sequence) or not fieldnames:
-        raise ConfigurationError(f"fieldnames must be a list of texts, not {type(fieldnames).__name__}")
+        got = "an empty one" if fieldnames in ([], ()) else type(fieldnames).__name__
+        raise ConfigurationError(f"fieldnames must be a list of texts, not {got}")
     if not all(isinstance(name, str) for name in fieldnames):
         raise ConfigurationError("fieldnames must be a list of texts, and one is of another type")
     if len(set(fieldnames)) < len(fieldnames):

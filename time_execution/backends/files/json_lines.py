@@ -25,13 +25,13 @@ class JSONLinesBackend(BaseMetricsBackend):
     long as the disk does.
 
     Args:
-        path: Made absolute. Created with mode 0600, missing folders with 0700; a symbolic link is refused.
+        path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never, for a store does not
             give up by itself what it has stored.
         backup_count: Keep so many older files: ``<path>.1`` is the latest.
 
     Raises:
-        ConfigurationError: When an argument is wrong.
+        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
 
     Example:
         >>> path = getfixture("tmp_path") / "metrics.jsonl"

@@ -17,6 +17,7 @@ from time_execution.backends.sqlite import database, rollup
 from time_execution.backends.sqlite.rows import RowMaker, insert
 from time_execution.backends.sqlite.schema import DAY, HOUR, MAX_NAMES, MINUTE
 from time_execution.exceptions import BackendUnavailable, ConfigurationError
+from time_execution.file_path import to_file
 from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class SQLiteBackend(BaseMetricsBackend):
     A metric whose ``exception``, ``error`` or ``error_type`` is not empty counts as an error.
 
     Args:
-        path: The file; made absolute, created with mode 0600 in a folder that must exist. No symbolic link.
+        path: The file; made absolute, created with mode 0600, missing folders with 0700. No symbolic link.
         retention: How long each metric is kept, in seconds; None for ever. What is older goes a little at a time,
             while metrics are stored, and not before it is rolled up. The file shrinks when over a quarter is free.
         minute_retention: The same for the rollups of a minute.
@@ -65,7 +66,7 @@ class SQLiteBackend(BaseMetricsBackend):
         rollup_failures: How many times rolling up or deleting failed, to be tried again with a later batch.
 
     Raises:
-        ConfigurationError: When an argument is wrong, or the file's folder is missing or not writable.
+        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
 
     Example:
         >>> backend = SQLiteBackend(getfixture("tmp_path") / "metrics.db")
@@ -138,6 +139,10 @@ class SQLiteBackend(BaseMetricsBackend):
             except (sqlite3.Error, OSError) as exc:
                 self._release()
                 raise database.backend_error(exc) from exc
+
+    def stats(self) -> dict[str, int]:
+        """Return ``corrupted`` and ``rollup_failures``."""
+        return {"corrupted": self.corrupted, "rollup_failures": self.rollup_failures}
 
     def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing here waits for others
         """Close the file; idempotent. A later batch opens it again."""
@@ -269,14 +274,7 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if text in {"", ":memory:"} or "\0" in text:
         raise ConfigurationError("path must name a file; MemoryBackend keeps metrics in memory")
-    checked = Path(text).absolute()
-    if not checked.parent.is_dir():
-        raise ConfigurationError(f"path: the folder {str(checked.parent)!r} does not exist")
-    if checked.is_symlink() or (checked.exists() and not checked.is_file()):
-        raise ConfigurationError(f"path: {str(checked)!r} must be a file, not a symbolic link or a folder")
-    if not os.access(checked if checked.exists() else checked.parent, os.W_OK):
-        raise ConfigurationError(f"path: {str(checked)!r} is not writable")
-    return checked
+    return to_file(text)
 
 
 def _check_number(option: str, value: Any, *, least: float, most: float = math.inf, whole: bool = False) -> None:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from time_execution.backends.sqlite.rollup import STEP
 from time_execution.backends.sqlite.schema import ADDED, APPLICATION_ID, STATEMENTS, VERSION
 from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable
+from time_execution.file_path import make_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -34,7 +35,7 @@ Identity: TypeAlias = tuple[int, int]
 
 
 def create(path: Path) -> Identity:
-    """Make an empty file, readable by its owner only, unless there is one; returns which file it is.
+    """Make an empty file and missing folders, for their owner only, unless there is one; returns which file it is.
 
     An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process.
 
@@ -42,6 +43,7 @@ def create(path: Path) -> Identity:
         BackendDenied: When the path leads to a symbolic link, or to what is no file.
         OSError: When the file cannot be created.
     """
+    make_folder(path.parent)
     found = None
     while found is None:
         # Exclusively, which does not follow links either; another process may have come first.
