@@ -1,7 +1,8 @@
 """The ``time-execution`` command: one module a subcommand, imported when it is asked for.
 
 A subcommand's module offers ``add_arguments(parser)``, which sets the default ``run``: a function of the parsed
-arguments that returns the exit status. 0 is success, 1 a problem, 2 wrong usage, 130 an interrupt.
+arguments that returns the exit status. 0 is success, 1 a problem, 2 wrong usage, 130 an interrupt. A reader of the
+output that has seen enough, as ``head`` has, is no problem.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+from time_execution.cli.say import is_of_a_stream, say
 
 _COMMANDS = {
     "run": "time the functions of a program, unmodified",
@@ -34,19 +37,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: For ``--help``, ``--version`` and wrong usage, as argparse does.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parsed = _parser(arguments).parse_args(arguments)
+    parsed, unknown = _parser(arguments).parse_known_args(arguments)
+    if unknown:  # said by the subcommand, with its own usage
+        parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if parsed.command in _HANDS_OVER:
         return int(parsed.run(parsed))
+    if sys.stdout is None:
+        # What is opened next would get its number, and be written to as if it were the output.
+        say("cannot write: standard output is closed")
+        return _FAILED
     try:
         status = int(parsed.run(parsed))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. At its end the interpreter would try to write the rest once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+        return 0
+    except OSError as exc:
+        if is_of_a_stream(exc):
+            say(f"cannot write: {exc.strerror}")
+            _discard_output()
+        else:
+            say(str(exc))
         return _FAILED
     return status
+
+
+def _discard_output() -> None:
+    """Let what waits to be written go nowhere: at its end the interpreter would try to write it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -69,6 +89,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
                 epilog=getattr(module, "EPILOG", None),
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
+            command.set_defaults(parser=command)
             module.add_arguments(command)
         else:
             commands.add_parser(name, help=summary, add_help=False)

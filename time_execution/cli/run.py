@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from time_execution.backends.sqlite import SQLiteBackend
@@ -58,6 +59,7 @@ _SHUTDOWN = 60.0
 _BATCH = 5_000
 _LINGER = 0.5
 _WORTH_TELLING = 20_000
+_LOOK = 0.2
 _MAX_SHOWN = 6
 # What ends a program without a word when it does nothing about it; absent on some platforms.
 _ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -99,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     program = Program(words[0], words[1:], is_module=arguments.module is not None)
     try:
         patterns = arguments.pattern or program.default_patterns()
-        backend = ThreadedBackend(
+        backend = _Store(
             SQLiteBackend(arguments.db),
             queue_maxsize=_QUEUE,
             bulk_size=_BATCH,
@@ -116,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ProgramMissingError as exc:
         say(str(exc))
         return exc.status
+    backend.is_quiet = arguments.quiet
     settings.configure(backends=[backend])
     tracer = Tracer(Selection(patterns, arguments.exclude), backend)
     _Ending(arguments, backend, tracer).expect()
@@ -142,6 +145,30 @@ def _program_of(arguments: argparse.Namespace) -> list[str]:
     if not words:
         arguments.parser.error("name a script, or a module after -m")
     return words
+
+
+class _Store(ThreadedBackend):
+    """Shows how far the writing has come while it is closed, if that takes long enough to be noticed.
+
+    At the end of a process a delivery is closed before any other ``atexit`` function runs, those of ours included.
+
+    Attributes:
+        is_quiet: Whether it shows nothing.
+    """
+
+    is_quiet = False
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver the rest in sight of whoever waits for it."""
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if not self.is_quiet and self.stats()["pending"] >= _WORTH_TELLING:
+            self.begin_close()
+            progress = Progress("time-execution: storing metrics:")
+            while (left := self.stats()["pending"]) and time.monotonic() < deadline:
+                progress.show(f"{left:,} left")
+                self.flush(_LOOK)
+            progress.clear()
+        super().close(max(0.0, deadline - time.monotonic()))
 
 
 class _Ending:
@@ -189,7 +216,6 @@ class _Ending:
     def __call__(self) -> None:
         if os.getpid() != self._process:
             return  # a forked child: its metrics are delivered as any child's, and the parent speaks for the whole
-        self._wait()
         self._backend.close()
         self._tell()
 
@@ -204,17 +230,6 @@ class _Ending:
                 self._tell()
         finally:
             os.kill(os.getpid(), number)
-
-    def _wait(self) -> None:
-        """Show how far the writing has come, if it takes long enough to be noticed."""
-        pending = self._backend.stats()["pending"]
-        if pending < _WORTH_TELLING:
-            return
-        progress = Progress("time-execution: storing metrics:")
-        while (left := self._backend.stats()["pending"]) and self._backend.stats()["state"] == "ok":
-            progress.show(f"{left:,} left")
-            self._backend.flush(0.2)
-        progress.clear()
 
     def _tell(self) -> None:
         if self._arguments.quiet:

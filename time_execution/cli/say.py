@@ -14,6 +14,11 @@ def say(message: str) -> None:
             print(f"time-execution: {message}", file=sys.stderr, flush=True)
 
 
+def is_of_a_stream(exc: Exception) -> bool:
+    """Whether an error is the system's about a stream, which has no name, rather than about a file or a folder."""
+    return isinstance(exc, OSError) and None not in {exc.errno, exc.strerror} and exc.filename is None
+
+
 class Progress:
     """A line on stderr that says how far long work has come; silent unless stderr is a terminal.
 

@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from time_execution.cli.numbers import duration
+from time_execution.cli.bounds import seconds, whole
+from time_execution.cli.numbers import count, quantity
 from time_execution.cli.say import say
 from time_execution.cli.table import Screen
 from time_execution.formats.timestamp import to_datetime, to_iso
@@ -25,7 +27,9 @@ examples:
   time-execution tail metrics.db --json | jq .value
 """
 _PAGE = 5_000
-_DURATION_WIDTH = 8
+_NUMBER_WIDTH = 8
+# Looking more often would keep a processor busy.
+_INTERVALS = 0.05, 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--lines",
-        type=_lines,
+        type=whole(0, _PAGE),
         default=10,
         metavar="N",
         help="begin with so many of the last metrics (default: 10)",
@@ -43,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each metric as a line of JSON")
     parser.add_argument("--no-follow", action="store_true", help="end when all that is stored is printed")
     parser.add_argument(
-        "--interval", type=_interval, default=0.5, metavar="SECONDS", help="the pause between two looks (default: 0.5)"
+        "--interval",
+        type=seconds(*_INTERVALS),
+        default=0.5,
+        metavar="SECONDS",
+        help="the pause between two looks (default: 0.5)",
     )
     parser.set_defaults(run=run)
 
@@ -62,26 +70,57 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _calls(arguments: argparse.Namespace) -> Iterator[Call]:
     """Yield metrics in the order of storing; between two looks, everything so far has been printed."""
-    pattern = arguments.pattern
-    recent, seen = _recent(arguments.file, arguments.lines, pattern)
-    yield from recent
-    while not arguments.no_follow:
+    pattern, is_followed = arguments.pattern, not arguments.no_follow
+    seen, file = 0, (0, 0)
+    try:
+        file = _file_at(arguments.file)
+        recent, seen, missing = _recent(arguments.file, arguments.lines, pattern)
+        yield from recent
+    except DatabaseMissingError:
+        if not is_followed:
+            raise
+        missing = f"there is no metrics database at {arguments.file} yet"
+    if missing:
+        say(f"{missing}; waiting for one (Ctrl-C ends)" if is_followed else missing)
+    while is_followed:
         sys.stdout.flush()
         time.sleep(arguments.interval)
         try:
+            if (found := _file_at(arguments.file)) != file or _newest(arguments.file) < seen:
+                file, seen = found, 0  # another database has taken its place
             while page := tail(arguments.file, after=seen, limit=_PAGE):
                 seen = page[-1].id
                 yield from (call for call in page if _is_wanted(call, pattern))
         except DatabaseMissingError:
-            # Removed or being replaced: its successor counts from the beginning.
+            # Not there yet, removed or being replaced: what comes counts from the beginning.
             seen = 0
 
 
-def _recent(path: str, lines: int, pattern: str | None) -> tuple[list[Call], int]:
-    """Return the last metrics that match, of those stored last, and the id to go on from."""
+def _recent(path: str, lines: int, pattern: str | None) -> tuple[list[Call], int, str]:
+    """Return the last metrics that match, of those stored last, the id to go on from, and what there is none of."""
     page = tail(path, limit=max(lines, _PAGE if pattern else lines) or 1)
     wanted = [call for call in page if _is_wanted(call, pattern)]
-    return wanted[len(wanted) - min(lines, len(wanted)) :], page[-1].id if page else 0
+    missing = ""
+    if not page:
+        missing = f"{path} has no metric yet"
+    elif not wanted:
+        missing = f"none of the last {count(len(page))} metrics has a name that matches {pattern!r}"
+    return wanted[len(wanted) - min(lines, len(wanted)) :], page[-1].id if page else 0, missing
+
+
+def _file_at(path: str) -> tuple[int, int]:
+    """Return what tells a file from another of its name, but for one that was made where it had been."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError as exc:
+        raise DatabaseMissingError(f"there is no metrics database at {path!r}") from exc
+    return found.st_dev, found.st_ino
+
+
+def _newest(path: str) -> int:
+    """Return the id of the metric that was stored last; 0 without one."""
+    page = tail(path, limit=1)
+    return page[-1].id if page else 0
 
 
 def _is_wanted(call: Call, pattern: str | None) -> bool:
@@ -90,8 +129,8 @@ def _is_wanted(call: Call, pattern: str | None) -> bool:
 
 def _line(screen: Screen, call: Call) -> str:
     when = to_datetime(call.timestamp).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    number, _, unit = duration(call.value).partition(" ")
-    took = f"{number} {unit:<2}".rjust(_DURATION_WIDTH)
+    number, _, unit = quantity(call.value, call.unit).partition(" ")
+    took = f"{number} {unit:<2}".rjust(_NUMBER_WIDTH)
     fields = " ".join(
         f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in call.fields.items()
     )
@@ -105,17 +144,3 @@ def _document(call: Call) -> dict[str, Any]:
     """Return a metric as it was written."""
     core = {"name": call.name, "value": call.value, "hostname": call.hostname, "timestamp": to_iso(call.timestamp)}
     return {key: value for key, value in core.items() if value is not None} | dict(call.fields)
-
-
-def _lines(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= _PAGE:
-        raise argparse.ArgumentTypeError(f"must be between 0 and {_PAGE}")
-    return number
-
-
-def _interval(text: str) -> float:
-    seconds = float(text)
-    if not 0.05 <= seconds <= 3600:  # noqa: PLR2004 - polling more often would keep a processor busy
-        raise argparse.ArgumentTypeError("must be between 0.05 and 3600 seconds")
-    return seconds
