@@ -91,7 +91,7 @@ class Delivery(BaseMetricsBackend):
         overflow: Literal["drop_oldest", "block"] = "drop_oldest",
         spool: str | Path | None = None,
     ) -> None:
-        self.backend = backend(**(backend_kwargs or {})) if isinstance(backend, type) else backend
+        self.backend = backend(**(backend_kwargs or {})) if callable(backend) else backend
         arguments = locals()
         names = ("bulk_size", "bulk_timeout", "max_bytes", "overflow", "spool")
         self.made_with = {name: arguments[name] for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import sys
 import types
 from pathlib import Path
@@ -91,12 +92,14 @@ def test_an_import_path_may_name_an_instance():
         ("Store", "expected an import path"),
         ("direct", "a URL is written direct://…"),
         ("direct:x.db", "a URL is written direct://…"),
-        ("drect://x", r"no backend is called 'drect'; did you mean 'direct'\?"),
+        ("drect://x", r"no backend has that name; did you mean 'direct'\?"),
         (Failing, "making Failing without arguments failed: TypeError"),
+        ({"class": "builtins.max"}, "the factory failed: TypeError"),
+        ({"class": "itertools.count"}, "it made a count, which has no write"),
         ({}, "a dict must have 'class'"),
         ({"url": 5}, "a dict must have 'class'"),
         ({"class": 5}, "'class' must name a class or a factory, got an int"),
-        ({"class": "drect"}, "no backend is called 'drect'"),
+        ({"class": "drect"}, "no backend has that name"),
         ({"class": f"{FAKES}.Nothing"}, "tests.fake_backends has no 'Nothing'"),
         ({"class": "direct", 5: 6}, "the name of an option must be a str"),
         ({"class": "direct", "linger": "1s", "bulk_timeout": 2}, "option 'bulk_timeout' is given twice"),
@@ -313,7 +316,6 @@ def test_a_failure_closes_the_backends_made_before_it():
 def test_hooks_are_callables_paths_or_classes():
     """A callable is used as it is, a path imported, a class constructed."""
 
-
     def hook(**_):
         return None
 
@@ -347,3 +349,22 @@ def test_an_asynchronous_generator_is_no_hook():
 
     with pytest.raises(ConfigurationError, match=r"hooks\[0\].*asynchronous generator"):
         resolve_hook(hook, index=0)
+
+
+class Annotated(Store):
+    """A backend with an annotation that leads nowhere, as one for type checkers only may."""
+
+    def __init__(self, level: logging.Missing | None = None) -> None:  # type: ignore[name-defined]
+        self.level = level
+
+
+@pytest.mark.parametrize("target", [Annotated, f"{__name__}.Annotated"])
+def test_an_annotation_that_cannot_be_read_leaves_the_text(target):
+    """A module that lacks the name is no more in the way than one that is not imported."""
+    assert resolve_backend({"class": target, "level": "7"}, index=0).level == "7"
+
+
+def test_what_says_nothing_of_its_parameters_is_given_all_options():
+    """Some callables written in C have no signature, so only calling them tells."""
+    with pytest.raises(ConfigurationError, match=r"backends\[0\]: the factory failed: TypeError"):
+        resolve_backend({"class": "builtins.vars", "wrong": 1}, index=0)

@@ -185,8 +185,8 @@ def test_a_url_is_told_from_an_import_path():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: MemoryBackend(maxlen=-1), "maxlen must be a positive int or None, not -1"),
-        (lambda path: JSONLinesBackend(path, max_bytes=0), "max_bytes must be a positive int, not 0"),
+        (lambda path: MemoryBackend(maxlen=-1), "maxlen must be a positive int or None, not an int below 1"),
+        (lambda path: JSONLinesBackend(path, max_bytes=0), "max_bytes must be a positive int, not an int below 1"),
         (lambda path: JSONLinesBackend(path, max_bytes=True), "max_bytes must be a positive int, not bool"),
         (lambda path: CSVBackend(path, []), "fieldnames must be a list of texts, not an empty one"),
         (lambda path: CSVBackend(path, "ab"), "fieldnames must be a list of texts, not str"),
@@ -328,3 +328,11 @@ def test_a_failing_backend_leaves_none_open(tmp_path):
     with pytest.raises(ConfigurationError, match=r"backends\[1\]: making JSONLinesBackend failed: path must be"):
         resolve_backends([Open, {"url": f"jsonl:///{tmp_path}", "threaded": False}])
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize("spec", [SECRET, f"{SECRET}://host", {"class": SECRET}, {"url": f"{SECRET}://host"}])
+def test_what_stands_where_a_scheme_should_is_not_shown(spec):
+    """Whoever mixed up two options finds no password in the log; what is there to choose from says enough."""
+    with pytest.raises(ConfigurationError, match=r"backends\[0\]") as caught:
+        settings.configure(backends=[spec])
+    assert SECRET not in everything_shown(caught.value)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness import DEADLINE, FaultBackend, Gate, in_threads, quick
-from time_execution import install_sigterm
+from time_execution import forking, install_sigterm
 from time_execution.delivery import lifecycle
 
 
@@ -54,7 +54,7 @@ def tracked(monkeypatch):
     monkeypatch.setattr(atexit, "unregister", lambda function: calls.append(("unregister", function)))
     if hasattr(os, "register_at_fork"):
         monkeypatch.setattr(os, "register_at_fork", lambda **hooks: calls.append(("fork", hooks)))
-    monkeypatch.setattr(lifecycle, "_is_registered", False)
+    monkeypatch.setattr(forking, "_functions", [])
     return calls
 
 

@@ -14,6 +14,7 @@ from tests.owned_backends import hook, work
 from time_execution import settings
 from time_execution.exceptions import ConfigurationError
 from time_execution.guard import faults
+from time_execution.settings import live
 
 
 def test_defaults_are_those_that_are_documented():
@@ -98,6 +99,9 @@ def test_representation_shows_the_settings_in_force(kept: Kept):
     settings.configure(origin="shop")
     assert "origin='shop'" in repr(settings)
     assert "Kept" in repr(settings)
+    values = live.snapshot.values
+    assert repr(settings).removeprefix("Settings") == repr(values).removeprefix("Values")
+    assert f"backends={values.backends!r}, " in repr(values)
 
 
 def test_log_interval_is_what_the_log_keeps_to():

@@ -122,7 +122,7 @@ def test_blocks_of_many_threads_keep_apart(kept: Kept):
         thread.join(30)
     assert [len(store.metrics) for store in stores] == [50] * 4
     assert len(kept.metrics) == 200
-    assert live.overrides == 0
+    assert live.version == live.snapshot.version
 
 
 def test_tasks_keep_apart_and_inherit(kept: Kept):
@@ -179,7 +179,7 @@ def test_block_left_in_another_context_restores_the_process(kept: Kept):
     block = settings(backends=[Owned])
     contextvars.copy_context().run(block.__enter__)
     block.__exit__(None, None, None)
-    assert live.overrides == 0
+    assert live.version == live.snapshot.version
     assert Owned.made[0].closed == 1
     work()
     assert kept.names == ["work"]

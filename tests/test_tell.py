@@ -57,12 +57,12 @@ def test_hook_may_replace_a_core_field(field):
     assert stats()["errors"]["backend"] == {}
 
 
-def test_hook_may_take_the_name():
-    """A backend with ``write(name, …)`` gets an empty one."""
+def test_hook_may_put_the_name_elsewhere():
+    """The series keeps it all the same."""
     kept = Kept()
     settings.configure(backends=[kept], hooks=[swap("name", "other")])
     time_execution(name="measured")(measured)()
-    assert [(metric["name"], metric["other"]) for metric in kept.metrics] == [("", "measured")]
+    assert [(metric["name"], metric["other"]) for metric in kept.metrics] == [("measured", "measured")]
 
 
 @pytest.mark.parametrize("changes", [{}, {"duration_field": "duration"}, {"origin": "here"}])

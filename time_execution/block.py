@@ -5,8 +5,11 @@ from __future__ import annotations
 from time import perf_counter_ns as clock
 from typing import TYPE_CHECKING, Any
 
+from time_execution.exceptions import ConfigurationError
 from time_execution.hooks.chain import NONE_STARTED
 from time_execution.plan import Target
+from time_execution.settings import current
+from time_execution.types import HOSTNAME, NAME, TIMESTAMP
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +30,11 @@ class Block:
 
     Args:
         name: The series.
-        fields: Fields of the metric; more may be added inside the block, through `fields`.
+        fields: Fields of the metric; more may be added inside the block, through `fields`, and as with a hook, those
+            there win over what the metric has.
+
+    Raises:
+        ConfigurationError: When the name is no text or empty, or one of the fields is a core field of the metric.
     """
 
     __slots__ = ("_hooks", "_plan", "_started", "_target", "fields")
@@ -38,6 +45,8 @@ class Block:
             if len(_targets) >= _MAX_TARGETS:  # names made at run time must not pile up
                 _targets.clear()
             target = _targets[name] = Target(None, name)
+        if fields:
+            _refuse_core(fields)
         self._target = target
         self.fields = fields
         self._hooks: Started = NONE_STARTED
@@ -51,8 +60,11 @@ class Block:
 
     def __enter__(self) -> Self:
         """Start the clock."""
+        return self._enter(awaits=False)
+
+    def _enter(self, *, awaits: bool) -> Self:
         plan = self._target.refresh()
-        self._plan = plan if plan.is_wanted() else None
+        self._plan = plan if plan.is_wanted(awaits=awaits) else None
         self._hooks = NONE_STARTED
         if plan.eager and self._plan is not None:
             self._hooks = plan.begin((self, (), self.fields)) or NONE_STARTED
@@ -70,7 +82,7 @@ class Block:
 
     async def __aenter__(self) -> Self:
         """Start the clock."""
-        return self.__enter__()
+        return self._enter(awaits=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -80,3 +92,10 @@ class Block:
         if self._plan is not None:
             call = (self, (), self.fields)
             await self._plan.finish_async(self._hooks, span, call, exception=exc, fields=self.fields)
+
+
+def _refuse_core(fields: dict[str, Any]) -> None:
+    taken = fields.keys() & {NAME, current().values.duration_field, HOSTNAME, TIMESTAMP}
+    if taken:
+        msg = f"block(): {', '.join(sorted(taken))} cannot be given: it is what the block measures itself"
+        raise ConfigurationError(msg)

@@ -7,6 +7,7 @@ untouched. Of several wrapped initialisers that one construction runs through, o
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -73,10 +74,21 @@ def _inherited_init(cls: Any) -> Callable[..., None]:
         elif not _has_new(type(self)):
             if (args or kwargs) and "__dataclass_fields__" in vars(type(self)):
                 raise TypeError("put @time_execution above @dataclass: it measures the __init__ that dataclass makes")
+            if (args or kwargs) and type(self).__init__ is cls.__init__:
+                msg = f"{type(self).__name__}() takes no arguments"  # what Python says of a class that has neither
+                raise TypeError(msg)
             following(*args, **kwargs)
         # Otherwise the arguments were meant for ``__new__``, and ``object.__init__`` would complain of them.
 
-    return functools.wraps(cls.__init__)(__init__)
+    if cls.__init__ is not object.__init__:
+        return functools.wraps(cls.__init__)(__init__)
+    # That of `object` claims to take anything, and frameworks would look for it in a request.
+    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    )
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    __init__.__module__ = cls.__module__
+    return __init__
 
 
 def _inherited_new(cls: Any) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from time_execution.types import AnyHook
 
 F = TypeVar("F")
+C = TypeVar("C", bound=type)
 
 
 class TimeExecution:
@@ -48,7 +49,7 @@ class TimeExecution:
         /,
         *,
         name: str | None = None,
-        extra_hooks: Sequence[AnyHook] | None = None,
+        extra_hooks: Sequence[AnyHook | str] | AnyHook | str | None = None,
         disable_default_hooks: bool = False,
         get_fqn: Callable[[Any], str] | None = None,
     ) -> Callable[[F], F]: ...
@@ -59,7 +60,7 @@ class TimeExecution:
         /,
         *,
         name: str | None = None,
-        extra_hooks: Sequence[AnyHook] | None = None,
+        extra_hooks: Sequence[AnyHook | str] | AnyHook | str | None = None,
         disable_default_hooks: bool = False,
         get_fqn: Callable[[Any], str] | None = None,
     ) -> Any:
@@ -68,19 +69,22 @@ class TimeExecution:
         Args:
             func: What to measure.
             name: Its series; by default the fully qualified name, without ``<locals>``.
-            extra_hooks: Run after the hooks of the settings; callables or import paths.
+            extra_hooks: Run after the hooks of the settings; callables or import paths, in a list or a single one.
             disable_default_hooks: Leave out the hooks of the settings.
             get_fqn: Returns the series for a callable; an older way to set `name`.
 
         Raises:
-            ConfigurationError: When a hook cannot be called.
+            ConfigurationError: When a hook cannot be called as hooks are, or another parameter is wrong.
             TypeError: When `func` cannot be called.
         """
-        hooks = tuple(config.resolve_hook(hook, index=index) for index, hook in enumerate(extra_hooks or ()))
+        config.expect("a callable", get_fqn, where="get_fqn", is_right=get_fqn is None or callable(get_fqn))
+        is_bool = isinstance(disable_default_hooks, bool)
+        config.expect("True or False", disable_default_hooks, where="disable_default_hooks", is_right=is_bool)
+        hooks = () if extra_hooks is None else config.resolve_hooks(extra_hooks, where="extra_hooks")
 
         def decorate(wrapped: Any) -> Any:
             def target(inner: Any) -> Target:
-                series = name or (get_fqn or name_of)(inner)
+                series = (get_fqn or name_of)(inner) if name is None else name
                 return Target(inner, series, extra_hooks=hooks, disable_default_hooks=disable_default_hooks)
 
             return _decorate(wrapped, target)
@@ -92,7 +96,10 @@ class TimeExecution:
 
         Args:
             name: The series.
-            **fields: Constant fields of the metric.
+            **fields: Constant fields of the metric; none of its core fields.
+
+        Raises:
+            ConfigurationError: When the name is no text or empty, or a field is one of the core fields.
 
         Example:
             >>> with time_execution.block("orders.import", source="csv"):
@@ -100,7 +107,7 @@ class TimeExecution:
         """
         return Block(name, fields)
 
-    def methods(self, cls: type, pattern: str = "*", **options: Any) -> type:
+    def methods(self, cls: C, pattern: str = "*", **options: Any) -> C:
         """Measure each method that a class itself defines and whose name matches; returns the class.
 
         Special methods (``__len__`` and the like) are measured only when the pattern names them with underscores.
@@ -109,7 +116,16 @@ class TimeExecution:
             cls: Changed in place.
             pattern: Matched against the method's name with `fnmatch`.
             **options: As for the decorator.
+
+        Raises:
+            ConfigurationError: When no method has such a name, or an option is wrong.
+            TypeError: When `cls` is no class.
         """
+        given: object = cls
+        if not isinstance(given, type):
+            msg = f"methods() measures those of a class, not of an instance: it was given a {type(given).__name__}"
+            raise TypeError(msg)
+        matches = 0
         for attribute, member in list(vars(cls).items()):
             special = attribute.startswith("__")
             if special and not pattern.startswith("__"):
@@ -117,6 +133,9 @@ class TimeExecution:
             plain = member.__func__ if isinstance(member, (staticmethod, classmethod)) else member
             if inspect.isfunction(plain) and fnmatchcase(attribute, pattern):
                 setattr(cls, attribute, self(**options)(member))
+                matches += 1
+        wanted = f"the pattern of a method that {cls.__qualname__} itself defines"
+        config.expect(wanted, pattern, where="methods()", is_right=matches > 0)
         return cls
 
     def __repr__(self) -> str:
@@ -142,7 +161,14 @@ def _decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
     if not callable(wrapped):
         msg = f"time_execution measures callables, not {type(wrapped).__name__}"
         raise TypeError(msg)
-    if callable(getattr(wrapped, "delay", None)) and callable(getattr(wrapped, "run", None)):
+    if _is_celery_task(wrapped):
         wrapped.run = wrap(wrapped.run, target(wrapped))  # a Celery task stays the task that its worker knows
         return wrapped
     return wrap(wrapped, target(wrapped))
+
+
+def _is_celery_task(thing: Any) -> bool:
+    """Whether it is one, or will be once its application is complete; asked without importing Celery."""
+    if not any(str(base.__module__).startswith("celery.") for base in type(thing).__mro__):
+        return False
+    return callable(getattr(thing, "delay", None)) and callable(getattr(thing, "run", None))

@@ -2,18 +2,25 @@
 
 A broad ``except`` stands where others' code is called and nowhere else: in `Step`, and once each in a plan's loops over
 hooks and over backends, where the call that `Step.attempt` adds would show in what a measured call costs.
+
+What the application's own signal handlers raise is not theirs, and passes: an alarm set around a call must end it.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
+
+# The module `signal` makes an enumeration member of each answer, which takes many times as long.
+from _signal import NSIG, getsignal  # type: ignore[import-not-found]
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import CodeType
 
     from typing_extensions import Self
 
@@ -86,8 +93,8 @@ class Failed:
 class Step:
     """A hook or a backend, called so that what it raises stops here, is counted, and is logged once a window.
 
-    What is no `Exception` passes: ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError``, ``GeneratorExit``.
-    Immutable and thread-safe.
+    What is no `Exception` passes: ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError``, ``GeneratorExit``. So does
+    what a signal handler raised, once it is counted. Immutable and thread-safe.
 
     Args:
         call: What is called.
@@ -130,11 +137,44 @@ class Step:
             return self.fail(exc)
 
     def fail(self, exc: Exception) -> Failed:
-        """Count and log an exception, and return its name; raise it when ``settings.raise_errors`` is set."""
+        """Count and log an exception, and return its name.
+
+        Raises:
+            Exception: The same one, when a signal handler raised it or ``settings.raise_errors`` is set.
+        """
         error = type(exc).__name__
         faults.count(self._kind, self.label, error)
-        if self.raises:
-            raise exc
+        if self.raises or _is_from_signal(exc):
+            try:
+                raise exc
+            finally:
+                del exc  # whose traceback now holds this frame
         key = f"{self._kind}.{self.label}.{error}"
         faults.log.tell(key, f"{self._kind} {self.label} raised {error}; it is skipped")
         return Failed(error)
+
+
+def _is_from_signal(exc: Exception) -> bool:
+    """Whether a signal handler of the application raised it, which Python runs in the main thread wherever that is."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    ran = set()
+    entry = exc.__traceback__
+    while entry is not None:
+        ran.add(entry.tb_frame.f_code)
+        entry = entry.tb_next
+    return not ran.isdisjoint(_handlers())
+
+
+def _handlers() -> Iterator[CodeType]:
+    """Yield the code of each signal handler that is written in Python."""
+    for number in range(1, NSIG):
+        handler: Any = getsignal(number)
+        if not callable(handler):  # it is ignored, or left to the system
+            continue
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        for candidate in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004 - its code is asked
+            code = getattr(candidate, "__code__", None)
+            if code is not None:
+                yield code

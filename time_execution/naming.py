@@ -27,6 +27,7 @@ def named_part(thing: Any) -> Any:
     """Return what a callable is known by: the function of a partial or a task, the class of another object."""
     while isinstance(thing, functools.partial):
         thing = thing.func
-    if not hasattr(thing, "__qualname__"):
+    # A task of Celery's; while its application is not complete, a proxy of one, which has a module of its own.
+    if not hasattr(thing, "__qualname__") or type(thing).__module__ == "celery.local":
         thing = getattr(thing, "__wrapped__", type(thing))
     return thing if hasattr(thing, "__qualname__") else type(thing)

@@ -22,8 +22,23 @@ if TYPE_CHECKING:
     from time_execution.delivery.channel import Channel
 
 IN_HOOKS, IN_BACKENDS = "in hooks", "in backends"
-inside_task: ContextVar[bool] = ContextVar("time_execution_inside", default=False)
-"""Whether an asynchronous hook awaits what runs now; for all else, `Place.within` says it."""
+
+
+class AsyncHooks:
+    """The asynchronous hooks of one call; true while they are awaited, also to a task that they started."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def __bool__(self) -> bool:
+        """Whether they have not ended."""
+        return not self.ended
+
+
+inside_task: ContextVar[AsyncHooks | None] = ContextVar("time_execution_inside", default=None)
+"""The asynchronous hooks that await what runs now; for all else, `Place.within` says it."""
 
 
 class Place:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import deque
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from time_execution import config
+from time_execution.forking import on_fork
 from time_execution.guard import faults
 from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
-from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, Place, Sinks, inside_task, sinks_of, this_thread
+from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, AsyncHooks, Place, Sinks, inside_task, sinks_of, this_thread
 from time_execution.settings import current, live
 from time_execution.types import CORE_FIELDS, HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
@@ -26,6 +29,9 @@ _new_metric = Metric.__new__  # its constructor in Python would cost as much as 
 _NO_LINE: Any = None
 _NO_VERSION = 0
 _NO_SIZE = -1
+# Not the module's own generator: a program that seeds it counts on its numbers.
+_chance = random.Random()  # noqa: S311 - no secret
+_draw = _chance.random
 
 Span = tuple[int, int]
 """Two readings of ``time.perf_counter_ns()``: when a call began and when it ended."""
@@ -45,6 +51,7 @@ class Plan:
     """
 
     __slots__ = (
+        "__weakref__",
         "_chain",
         "_core_size",
         "_duration_field",
@@ -73,7 +80,7 @@ class Plan:
         chain = self._chain = Chain(hooks, series=target.name, raises=values.raise_errors)
         self._hook = chain.first
         self._outlet = self._sinks.first
-        self.eager = bool(chain.steps) or self._sinks.has_direct
+        self.eager = bool(chain.links) or self._sinks.has_direct
         useless = not (self.eager or self._sinks.channels)
         self.skip = useless or not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
         self._sample_rate = values.sample_rate
@@ -85,6 +92,7 @@ class Plan:
             self._template[ORIGIN] = values.origin
         if values.sample_rate < 1.0:
             self._template["sample_rate"] = values.sample_rate
+            on_fork(_chance.seed)  # children of one parent would all choose the same calls
         is_core = {*self._template, TIMESTAMP} == {*CORE_FIELDS}
         self._core_size = len(CORE_FIELDS) if is_core else _NO_SIZE
         channels = self._sinks.channels
@@ -104,15 +112,18 @@ class Plan:
         metric[TIMESTAMP] = ended + wall_offset
         return metric
 
-    def is_wanted(self) -> bool:
+    def is_wanted(self, *, awaits: bool = False) -> bool:
         """Whether this call is measured.
 
         Not when measuring is switched off, the name is filtered out, or the call is not among the share drawn; and not,
         though counted, when a hook or a direct backend of ours makes the call, since that could go on without end.
+
+        Args:
+            awaits: Asynchronous hooks are awaited for the call, so that it may be one of theirs.
         """
-        if self.skip or (self._sample_rate < 1.0 and random.random() >= self._sample_rate):  # noqa: S311 - no secret
+        if self.skip or (self._sample_rate < 1.0 and _draw() >= self._sample_rate):
             return False
-        if self.eager and (this_thread.place.within or inside_task.get()):
+        if self.eager and (this_thread.place.within or (awaits and inside_task.get())):
             faults.count("hook", str(self._template[NAME]), "reentrant")
             return False
         return True
@@ -173,6 +184,7 @@ class Plan:
         try:
             if self._hook is not None:
                 self._chain.finish(metric, started, call, response, exception)
+                self._name_again(metric)
             self._sinks.put_inside(metric, place)
         finally:
             place.within = before
@@ -185,6 +197,11 @@ class Plan:
         if fields:
             metric.update(fields)
         return metric
+
+    def _name_again(self, metric: dict[str, Any]) -> Any:
+        """Return the series' name, given back where a hook took it away: no store could tell whose metric it is."""
+        name = metric[NAME] = metric.get(NAME) or self._template[NAME]
+        return name
 
     def tell(self, place: Place, started: int, ended: int, func: Any, args: Any, kwargs: Any, response: Any) -> None:  # noqa: PLR0917
         """Do what `finish` does for a call that returned, where `telling` allows; `place` is the calling thread's.
@@ -210,17 +227,17 @@ class Plan:
                 hook = hook.following
             place.within = IN_BACKENDS
             try:
+                name = metric[NAME] or self._name_again(metric)
                 if is_core := len(metric) == self._core_size:
-                    name, value = metric[NAME], metric[VALUE]
-                    hostname, timestamp = metric[HOSTNAME], metric[TIMESTAMP]
+                    value, hostname, timestamp = metric[VALUE], metric[HOSTNAME], metric[TIMESTAMP]
             except KeyError:  # a hook put a field of its own in the place of one of these
-                is_core = False
+                name, is_core = self._name_again(metric), False
             while outlet is not None:
                 write = outlet.write
                 try:
                     if is_core and write is not None:
                         write(name, value=value, hostname=hostname, timestamp=timestamp)  # type: ignore[possibly-undefined]
-                    elif write is None or outlet.taken in metric or NAME not in metric:
+                    elif write is None or outlet.taken in metric:
                         outlet.call(metric)
                     else:
                         write(**metric)
@@ -240,16 +257,22 @@ class Plan:
         exception: BaseException | None = None,
         fields: dict[str, Any] | None = None,
     ) -> None:
-        """Do what `finish` does, awaiting asynchronous hooks; not for what was cancelled or closed."""
+        """Do what `finish` does, awaiting asynchronous hooks; not where `CancelledError` or the like must pass at once.
+
+        Nothing keeps them from being awaited for an asynchronous generator that is closed, which is no failure.
+        """
         if started is None or not self._chain.has_async or not (exception is None or isinstance(exception, Exception)):
             self.finish(started, span, call, response=response, exception=exception, fields=fields)
             return
         metric = self._eager_metric(span, fields)
-        token = inside_task.set(True)
+        hooks = AsyncHooks()
+        token = inside_task.set(hooks)
         try:
             with _Untouched(exception):
                 await self._chain.finish_async(metric, started, call, response, exception)
+            self._name_again(metric)
         finally:
+            hooks.ended = True
             inside_task.reset(token)
         self._sinks.put(metric)
 
@@ -281,23 +304,28 @@ class Target:
         name: The name of its series.
         extra_hooks: Run after those of the settings.
         disable_default_hooks: Leave out those of the settings.
+
+    Raises:
+        ConfigurationError: When the name is no text, or empty.
     """
 
-    __slots__ = ("_override", "disable_default_hooks", "extra_hooks", "func", "name", "plan")
+    __slots__ = ("__weakref__", "_override", "disable_default_hooks", "extra_hooks", "func", "name", "plan")
 
     def __init__(
         self,
         func: Any,
-        name: str,
+        name: Any,
         *,
         extra_hooks: Sequence[Callable[..., Any]] = (),
         disable_default_hooks: bool = False,
     ) -> None:
+        is_text = isinstance(name, str) and bool(name)
+        config.expect("a text that is not empty", name, where="the name of a series", is_right=is_text)
         self.func = func
-        self.name = name
+        self.name: str = name
         self.extra_hooks = tuple(extra_hooks)
         self.disable_default_hooks = disable_default_hooks
-        self._override: Plan | None = None
+        self._override: Callable[[], Plan | None] = _nothing
         self.plan = Plan(self, live.snapshot)
 
     def refresh(self) -> Plan:
@@ -306,13 +334,20 @@ class Target:
         if snapshot is live.snapshot:
             plan = self.plan
             if plan.serial != snapshot.version:
-                self._override = None
                 plan = self.plan = Plan(self, snapshot)
             return plan
-        override = self._override
+        override = self._override()
         if override is None or override.serial != snapshot.version:
-            override = self._override = Plan(self, snapshot)
+            plans = snapshot.plans
+            override = plans.get(self)
+            if override is None:
+                override = plans[self] = Plan(self, snapshot)
+            self._override = weakref.ref(override)  # so that the block's backends end with the block
         return override
+
+
+def _nothing() -> None:
+    return None
 
 
 def _is_wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

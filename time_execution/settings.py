@@ -14,10 +14,13 @@ import socket
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from time_execution import config
+from time_execution.backends.base import QueuedBackend
 from time_execution.exceptions import ConfigurationError
+from time_execution.forking import on_fork
 from time_execution.guard import Step, faults
 
 if TYPE_CHECKING:
@@ -42,15 +45,17 @@ class Snapshot:
         outer: For a block's settings, what was in force around it; taken up again by what outlives the block.
         ended: Whether that block was left.
         sinks: The backends ready to be called; the pipeline makes them of it at first need.
+        plans: What measured things made of a block's settings; they end with it.
     """
 
-    __slots__ = ("ended", "hostname", "outer", "owned", "sinks", "values", "version")
+    __slots__ = ("ended", "hostname", "outer", "owned", "plans", "sinks", "values", "version")
 
     def __init__(self, values: config.Values, owned: tuple[Any, ...] = ()) -> None:
         self.version = next(_versions)
         self.values = values
         self.owned = owned
         self.sinks: Any = None
+        self.plans: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.outer: Snapshot | None = None
         self.ended = False
         self.hostname = values.hostname or socket.gethostname()
@@ -63,25 +68,56 @@ class Live:
     which snapshot holds in its own context.
     """
 
-    __slots__ = ("lock", "overrides", "snapshot", "version")
+    __slots__ = ("_blocks", "lock", "snapshot", "version")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.overrides = 0
-        self.publish(Snapshot(config.Values()))
+        self._blocks: dict[Snapshot, int] = {}
+        self.snapshot = Snapshot(config.Values())
+        self.version = self.snapshot.version
 
     def publish(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force."""
+        self._watch_forks()
         with self.lock:
             self.snapshot = snapshot
             faults.log.interval = snapshot.values.log_interval
-            self.version = _OVERRIDDEN if self.overrides else snapshot.version
+            self._compare_with()
 
-    def shift(self, change: int) -> None:
-        """Count blocks with settings of their own."""
+    def enter(self, block: Snapshot) -> None:
+        """Note that a block with settings of its own was entered, by the calling thread."""
+        self._watch_forks()
         with self.lock:
-            self.overrides += change
-            self.version = _OVERRIDDEN if self.overrides else self.snapshot.version
+            self._blocks[block] = threading.get_ident()
+            self._compare_with()
+
+    def leave(self, block: Snapshot) -> None:
+        """Note that a block was left, in whatever thread."""
+        with self.lock:
+            self._blocks.pop(block, None)
+            self._compare_with()
+
+    def after_fork(self) -> None:
+        """Begin afresh in a forked child, where no other thread's blocks are open and no lock of theirs is held.
+
+        Backends that are written to directly are told; what has a queue is told by that.
+        """
+        self.lock = threading.RLock()
+        survivor = threading.get_ident()
+        self._blocks = {block: ident for block, ident in self._blocks.items() if ident == survivor}
+        self._compare_with()
+        in_force = [backend for snapshot in (self.snapshot, *self._blocks) for backend in snapshot.values.backends]
+        for backend in {id(backend): backend for backend in in_force}.values():
+            tell = getattr(backend, "after_fork", None)
+            if callable(tell) and not isinstance(backend, QueuedBackend):
+                Step(tell, kind="backend", label=type(backend).__qualname__, raises=False).attempt()
+
+    def _compare_with(self) -> None:
+        self.version = _OVERRIDDEN if self._blocks else self.snapshot.version
+
+    def _watch_forks(self) -> None:
+        on_fork(faults.after_fork)  # first: backends may fail as they are told
+        on_fork(self.after_fork)
 
 
 live = Live()
@@ -90,10 +126,14 @@ _override: ContextVar[Snapshot | None] = ContextVar("time_execution_settings", d
 
 def current() -> Snapshot:
     """Return the snapshot in force in this thread or task."""
-    snapshot = _override.get()
-    while snapshot is not None and snapshot.ended:  # a task that outlives the block it was created in
+    return _open(_override.get()) or live.snapshot
+
+
+def _open(snapshot: Snapshot | None) -> Snapshot | None:
+    """Return a block's settings; where a task outlives its block, those of the next around it that is open."""
+    while snapshot is not None and snapshot.ended:
         snapshot = snapshot.outer
-    return snapshot or live.snapshot
+    return snapshot
 
 
 class Settings:
@@ -110,7 +150,8 @@ class Settings:
         sample_rate: The share of calls that are measured, 0 to 1; the others run undisturbed.
         include: Patterns (`fnmatch`) of the names to measure; empty for all.
         exclude: Patterns of names not to measure.
-        log_interval: One log line for each kind of trouble in so many seconds.
+        log_interval: One log line for each kind of trouble with a hook or a direct backend in so many seconds; for the
+            whole process, never for a block.
     """
 
     def configure(self, source: Mapping[str, Any] | str | Path | None = None, /, **changes: Any) -> None:
@@ -134,11 +175,10 @@ class Settings:
             found = config.discover()
             if "backends" not in found and not live.snapshot.values.backends:
                 found["backends"] = config.defaults_when_nothing()
-        merged = found | config.validate(changes)
-        if config.is_disabled():
-            merged["enabled"] = False
+        # Not under the lock: making a backend imports modules and opens files, which may wait for anything.
+        changed = _resolve(found | config.validate(changes), live.snapshot)
         with live.lock:
-            before, after = live.snapshot, _derive(live.snapshot, merged)
+            before, after = live.snapshot, _derive(live.snapshot, changed)
             live.publish(after)
         _close(backend for backend in before.owned if not _is_among(backend, after.owned))
 
@@ -149,14 +189,18 @@ class Settings:
         meanwhile do not show in the block.
 
         Raises:
-            ConfigurationError: When a setting is unknown or its value is wrong.
+            ConfigurationError: When a setting is unknown, its value is wrong, or it holds for whole processes only.
         """
+        if "log_interval" in changes:
+            msg = "settings(): log_interval: it holds for the whole process, so it is set by settings.configure()"
+            raise ConfigurationError(msg)
         return Override(config.validate(changes, source="settings()"))
 
     def reset(self) -> None:
         """Forget everything configured, and close the backends that we built."""
-        before = live.snapshot
-        live.publish(Snapshot(config.Values()))
+        with live.lock:
+            before = live.snapshot
+            live.publish(Snapshot(config.Values()))
         _close(before.owned)
 
     if TYPE_CHECKING:  # so that a misspelt name is an error to a type checker
@@ -189,9 +233,7 @@ class Settings:
 
     def __repr__(self) -> str:
         """Return the settings; backends show no secrets."""
-        values = current().values
-        shown = ", ".join(f"{field.name}={getattr(values, field.name)!r}" for field in dataclasses.fields(values))
-        return f"Settings({shown})"
+        return current().values.shown("Settings")
 
 
 class Override:
@@ -207,11 +249,11 @@ class Override:
         if self._token is not None:
             msg = "this settings() block is open already"
             raise ConfigurationError(msg)
-        outer = _override.get()
-        self._snapshot = _derive(current(), self._changes, inherit=False)
-        self._snapshot.outer = outer
+        base = current()
+        self._snapshot = _derive(base, _resolve(self._changes, base), inherit=False)
+        self._snapshot.outer = _open(_override.get())  # one that has ended is not kept alive
         self._token = _override.set(self._snapshot)
-        live.shift(1)
+        live.enter(self._snapshot)
         return self
 
     def __exit__(
@@ -223,7 +265,7 @@ class Override:
             return
         self._token = self._snapshot = None
         snapshot.ended = True
-        live.shift(-1)
+        live.leave(snapshot)
         # In another context than the one it was entered in, as under some frameworks, there is nothing to reset:
         # what is left there has ended, and `current` passes over it.
         with contextlib.suppress(ValueError):
@@ -241,21 +283,41 @@ def _read(source: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
     return config.from_file(source)
 
 
-def _derive(base: Snapshot, changes: Mapping[str, Any], *, inherit: bool = True) -> Snapshot:
-    """Return a snapshot with changes, its backends and hooks resolved."""
-    resolved = dict(changes)
-    owned = base.owned if inherit else ()
+class _Changes(NamedTuple):
+    """Settings to change.
+
+    Attributes:
+        values: By name, with backends and hooks that are ready.
+        built: The backends that were made for it.
+    """
+
+    values: dict[str, Any]
+    built: tuple[Any, ...]
+
+
+def _resolve(changes: Mapping[str, Any], base: Snapshot) -> _Changes:
+    """Return changes with their hooks and backends made, for what they will be merged with."""
+    values, built = dict(changes), ()
+    if config.is_disabled():
+        values["enabled"] = False
     # Hooks before backends: a mistake in one of them must leave no backend built and open.
-    if "hooks" in resolved:
-        resolved["hooks"] = config.resolve_hooks(resolved["hooks"])
-    if "backends" in resolved:
-        specs = resolved["backends"]
-        backends = config.resolve_backends(specs)
-        built = [backend for backend, spec in zip(backends, specs, strict=True) if backend is not spec]
+    if "hooks" in values:
+        values["hooks"] = config.resolve_hooks(values["hooks"])
+    if "backends" in values:
+        specs = values["backends"]
+        duration_field = values.get("duration_field", base.values.duration_field)
+        backends = values["backends"] = config.resolve_backends(specs, duration_field=duration_field)
+        built = tuple(backend for backend, spec in zip(backends, specs, strict=True) if backend is not spec)
+    return _Changes(values, built)
+
+
+def _derive(base: Snapshot, changed: _Changes, *, inherit: bool = True) -> Snapshot:
+    """Return a snapshot with changes, and with what it owns."""
+    owned = base.owned if inherit else ()
+    if "backends" in changed.values:
         # One that an earlier call built and that is handed in again stays ours.
-        owned = (*built, *(backend for backend in owned if _is_among(backend, backends)))
-        resolved["backends"] = backends
-    return Snapshot(dataclasses.replace(base.values, **resolved), owned)
+        owned = (*changed.built, *(backend for backend in owned if _is_among(backend, changed.values["backends"])))
+    return Snapshot(dataclasses.replace(base.values, **changed.values), owned)
 
 
 def _is_among(backend: Any, backends: tuple[Any, ...]) -> bool:
@@ -264,9 +326,7 @@ def _is_among(backend: Any, backends: tuple[Any, ...]) -> bool:
 
 def _close(backends: Iterable[Any]) -> None:
     for backend in backends:
-        close = getattr(backend, "close", None)
-        if callable(close):
-            Step(close, kind="backend", label=type(backend).__qualname__, raises=False).attempt()
+        config.close_backend(backend)
 
 
 settings = Settings()

@@ -206,11 +206,3 @@ class Draft(Protocol):
             wall_offset: What to add to that clock for nanoseconds since the epoch.
         """
         ...
-
-
-class Backend(Protocol):
-    """The least that a custom backend needs; `BaseMetricsBackend` gives the rest."""
-
-    def write(self, name: str, **data: Any) -> Any:
-        """Store one metric."""
-        ...

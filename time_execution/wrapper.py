@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from time_execution.hooks.chain import NONE_STARTED
 from time_execution.naming import named_part
 from time_execution.pipeline import inside_task, this_thread
+from time_execution.plan import Target
 from time_execution.settings import live
+from time_execution.signature import shape_of
 
 if TYPE_CHECKING:
     from time_execution.hooks.chain import Call, Started
-    from time_execution.plan import Plan, Target
+    from time_execution.plan import Plan
 
 
 def wrap(func: Any, target: Target) -> Any:
@@ -37,8 +39,12 @@ def wrap(func: Any, target: Target) -> Any:
         target: Learns what it is that it measures.
     """
     target.func = func
-    wrapper = _at_home(_WRAPPERS[_kind_of(func)](func, target), func)
-    functools.update_wrapper(wrapper, func)
+    kind = _kind_of(func)
+    wrapper: Any = _WRAPPERS[kind](func, target)
+    if kind == "function" and not _binds(func):
+        wrapper = Measured(func, wrapper, target)
+    else:
+        wrapper = functools.update_wrapper(_at_home(wrapper, func), func)
     named = named_part(func)
     for attribute in ("__module__", "__name__", "__qualname__"):  # a partial's or an object's are those of its type
         setattr(wrapper, attribute, getattr(named, attribute, None) or getattr(wrapper, attribute))
@@ -48,6 +54,48 @@ def wrap(func: Any, target: Target) -> Any:
     wrapper.fqn = target.name
     wrapper.get_fqn = lambda: target.name
     return wrapper
+
+
+class Measured:
+    """The measured form of a partial, a callable object, a bound method or a builtin.
+
+    A function would not do: as an attribute of a class it would pass ``self`` on, it could not be pickled, and what the
+    object has besides its call would be out of reach. Pickled where its parts can be.
+    """
+
+    def __init__(self, func: Any, call: Callable[..., Any], target: Target) -> None:
+        functools.update_wrapper(self, func, updated=())
+        self.__call, self.__target = call, target
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call it, and measure that."""
+        return self.__call(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the object itself."""
+        if name == "__deepcopy__":  # which would copy the object without us
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the object and how it is measured."""
+        target = self.__target
+        return _measure, (self.__wrapped__, target.name, target.extra_hooks, target.disable_default_hooks)
+
+    def __repr__(self) -> str:
+        """Return what the object says of itself."""
+        return repr(self.__wrapped__)
+
+
+def _measure(func: Any, name: str, extra_hooks: tuple[Any, ...], disable_default_hooks: bool) -> Any:  # noqa: FBT001
+    return wrap(func, Target(func, name, extra_hooks=extra_hooks, disable_default_hooks=disable_default_hooks))
+
+
+def _binds(func: Any) -> bool:
+    """Whether a callable that is an attribute of a class is a method there."""
+    if isinstance(func, (functools.partial, types.MethodType)):  # some have a ``__get__``, which binds nothing
+        return False
+    return hasattr(type(func), "__get__")
 
 
 def _at_home(wrapper: Any, func: Any) -> Any:
@@ -64,13 +112,9 @@ def _kind_of(func: Any) -> str:
         inner = inner.func
     if getattr(getattr(inner, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
         return "generator coroutine"  # made by `types.coroutine`
-    for candidate in (inner, getattr(type(inner), "__call__", None)):  # noqa: B004 - its kind is asked, not its presence
-        if inspect.iscoroutinefunction(candidate):
-            return "coroutine"
-        if inspect.isasyncgenfunction(candidate):
-            return "async generator"
-        if inspect.isgeneratorfunction(candidate):
-            return "generator"
+    shape = shape_of(inner)
+    if shape != "function":
+        return shape
     if inspect.iscoroutinefunction(inspect.unwrap(inner)):
         return "awaitable"  # a plain function around a coroutine function
     return "function"
@@ -184,16 +228,16 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         plan = target.refresh()
         call = (func, args, kwargs)
-        wanted = plan.is_wanted()
+        wanted = plan.is_wanted(awaits=True)
         hooks = plan.begin(call) if wanted else None
-        error: BaseException | None = None
+        error = thrown = closing = None
         started = clock()
         try:
             with exhausted:
-                generator, sent, thrown = func(*args, **kwargs), None, None
+                generator, sent = func(*args, **kwargs), None
                 while True:  # what ``yield from`` does, which asynchronous generators do not have
                     value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
-                    sent = thrown = closing = None
+                    sent = thrown = None
                     try:
                         sent = yield value
                     except closed as exc:
@@ -209,8 +253,11 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
             error = exc
             raise
         finally:
-            if wanted:
-                await plan.finish_async(hooks, (started, clock()), call, exception=error)
+            try:
+                if wanted:
+                    await plan.finish_async(hooks, (started, clock()), call, exception=error)
+            finally:  # an exception holds this frame: were it held in turn, both would outlive their use
+                error = thrown = closing = None
 
     return wrapper
 
@@ -235,7 +282,7 @@ def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     plan, func = target.refresh(), target.func
-    if not plan.is_wanted():
+    if not plan.is_wanted(awaits=True):
         return await func(*args, **kwargs)
     call = (func, args, kwargs)
     hooks = plan.begin(call)
@@ -251,7 +298,7 @@ async def _call_async(target: Target, args: tuple[Any, ...], kwargs: dict[str, A
 
 def _call_awaitable(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     plan, func = target.refresh(), target.func
-    if not plan.is_wanted():
+    if not plan.is_wanted(awaits=True):
         return func(*args, **kwargs)
     call = (func, args, kwargs)
     hooks = plan.begin(call)
@@ -264,7 +311,7 @@ def _call_awaitable(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any
     if inspect.iscoroutine(response):
         return _await(plan, hooks, started, response, call)
     if callable(getattr(response, "add_done_callback", None)):  # a task or a future: the caller's to keep
-        response.add_done_callback(lambda _: plan.finish(hooks, (started, perf_counter_ns()), call))
+        response.add_done_callback(lambda future: _settle(plan, hooks, started, future, call))
     else:
         plan.finish(hooks, (started, perf_counter_ns()), call, response=response)
     return response
@@ -280,11 +327,25 @@ async def _await(plan: Plan, hooks: Started | None, started: int, awaitable: Any
     return response
 
 
+def _settle(plan: Plan, hooks: Started | None, started: int, future: Any, call: Call) -> None:
+    """Measure a task or a future that is done; were it asked for its exception, that would count as handling it."""
+    from asyncio import CancelledError  # noqa: PLC0415 - whoever makes tasks has loaded it
+
+    span = (started, perf_counter_ns())
+    exception = getattr(future, "_exception", None)
+    if future.cancelled():
+        plan.finish(hooks, span, call, exception=CancelledError())
+    elif exception is not None:
+        plan.finish(hooks, span, call, exception=exception)
+    else:
+        plan.finish(hooks, span, call, response=future.result())
+
+
 _WRAPPERS: dict[str, Callable[[Any, Target], Callable[..., Any]]] = {
     "function": _function,
     "coroutine": _coroutine,
     "awaitable": _awaitable,
     "generator": _generator,
     "generator coroutine": _generator_coroutine,
-    "async generator": _async_generator,
+    "asynchronous generator": _async_generator,
 }

@@ -202,7 +202,10 @@ def test_a_wrong_path_is_refused(path):
         JSONLinesBackend(path)
 
 
-@pytest.mark.parametrize("options", [{"max_bytes": 0}, {"max_bytes": "1"}, {"backup_count": 0}, {"backup_count": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"max_bytes": 0}, {"max_bytes": "1"}, {"backup_count": 0}, {"backup_count": True}, {"backup_count": None}],
+)
 def test_wrong_bounds_are_refused(tmp_path, options):
     """Case B9 for the bounds."""
     (key,) = options

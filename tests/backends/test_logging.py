@@ -24,6 +24,24 @@ def test_a_record_has_the_line_and_the_fields(caplog):
     assert record.metric["value"] == 1.5
 
 
+@pytest.mark.parametrize("extra", [{"app": "shop", "metric": "theirs"}, None], ids=["extra", "no extra"])
+def test_a_record_through_adapters_has_the_fields_and_theirs(caplog, extra):
+    """An adapter adds its own attributes, around another one, too, and takes none of ours away."""
+
+    class Prefixed(logging.LoggerAdapter):
+        def process(self, msg, kwargs):
+            return f"prefix {msg}", kwargs
+
+    caplog.set_level(logging.INFO, logger="shop.metrics")
+    adapter = logging.LoggerAdapter(logging.getLogger("shop.metrics"), extra)
+    LoggingBackend(Prefixed(adapter, {})).write("a", value=1.5)
+    (record,) = caplog.records
+    assert record.metric["value"] == 1.5
+    assert getattr(record, "app", None) == ("shop" if extra else None)
+    assert record.getMessage().startswith('prefix {"name":"a"')
+    assert extra is None or extra["metric"] == "theirs"
+
+
 def test_the_level_decides(caplog):
     """A logger that does not take the level costs no formatting, and the metrics count as taken."""
     caplog.set_level(logging.WARNING, logger="shop.metrics")

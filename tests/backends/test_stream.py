@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
+import tempfile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -110,3 +112,52 @@ def test_a_stream_without_flush_is_enough():
     sink: Any = Sink()
     StreamBackend(sink).write_many([Metric({"name": "a"})])
     assert '"name":"a"' in sink.text
+
+
+class BytesOnly:
+    """A binary stream of somebody's own, whose ``write`` returns nothing."""
+
+    def __init__(self):
+        self.file = io.BytesIO()
+        self.seek, self.read, self.close = self.file.seek, self.file.read, self.file.close
+
+    def write(self, data):
+        self.file.write(data)
+
+
+class Sip(io.RawIOBase):
+    """An unbuffered stream that takes seven bytes at a time, and at some time none."""
+
+    def __init__(self, room=1 << 20):
+        self.taken = b""
+        self.room = room
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        taken = bytes(data)[: min(7, self.room - len(self.taken))]
+        self.taken += taken
+        return len(taken) or None
+
+
+def test_an_unbuffered_stream_gets_the_whole_line():
+    """What takes a part at a time is given the rest, too."""
+    stream: Any = Sip()
+    StreamBackend(stream).write("a", timestamp=0)
+    assert stream.taken == b'{"name":"a","timestamp":"1970-01-01T00:00:00.000000Z"}\n'
+
+
+def test_a_stream_that_takes_nothing_more_is_unavailable():
+    """A metric of which a part is written does not count as stored."""
+    with pytest.raises(BackendUnavailable, match="takes nothing"):
+        StreamBackend(Sip(room=10)).write("a")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile, BytesOnly])
+def test_a_binary_stream_that_does_not_say_so_is_written_to(make):
+    """Wrappers around files are no `io` streams themselves, and somebody's own may not say how much it took."""
+    with contextlib.closing(make()) as stream:
+        StreamBackend(stream).write("a", timestamp=0)
+        stream.seek(0)
+        assert stream.read() == b'{"name":"a","timestamp":"1970-01-01T00:00:00.000000Z"}\n'

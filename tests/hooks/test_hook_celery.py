@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import current_process
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -119,3 +120,45 @@ def test_real_worker_tells_queue_and_host(app, measured) -> None:
     assert metric["queue"] == "sums"
     assert metric["worker"]
     assert metric["success"] is True
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_decorator_above_a_task_names_its_function(app, measured, complete: bool) -> None:
+    """Also while the application is not complete, and the task a promise of one."""
+    metrics = measured()
+    if complete:
+        app.finalize()
+
+    @time_execution
+    @app.task(shared=False)  # with this application only
+    def outer(a):
+        return a + 1
+
+    assert outer(1) == 2
+    assert outer.delay(2).get() == 3
+    assert {metric["name"] for metric in metrics} == {
+        f"{__name__}.test_decorator_above_a_task_names_its_function.outer"
+    }
+    assert len(metrics) == 2
+
+
+@pytest.mark.parametrize("kind", ["mock", "own class"])
+def test_what_merely_looks_like_a_task_is_measured_as_what_it_is(measured, kind: str) -> None:
+    """A mock answers to any name, and a class of the application's may have ``delay`` and ``run`` of its own."""
+    metrics = measured()
+
+    class Job:
+        __slots__ = ()
+
+        def __call__(self):
+            return 1
+
+        def run(self):
+            return 2
+
+        def delay(self):
+            return 3
+
+    job = MagicMock(return_value=1) if kind == "mock" else Job()
+    assert time_execution(job)() == 1
+    assert len(metrics) == 1

@@ -166,7 +166,9 @@ def classes() -> None:
     Thing()  # type: ignore[call-arg]
     thing.method(1)  # type: ignore[arg-type]
     thing.missing  # type: ignore[attr-defined]  # noqa: B018 - it is refused
-    methods("Thing")  # type: ignore[arg-type]
+    assert_type(methods(Thing)(1).method(""), str)
+    methods("Thing")  # type: ignore[type-var]
+    methods(Thing(1))  # type: ignore[type-var]
 
 
 # ---- misspelt names ------------------------------------------------------------------------------------------------

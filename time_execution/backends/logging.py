@@ -62,8 +62,18 @@ class LoggingBackend(BaseMetricsBackend):
         for metric in metrics:
             if is_enabled:
                 fields, _ = snapshot_fields(metric)
-                self.logger.log(self.level, document(metric, timestamp=now), extra={"metric": fields})
+                self._log(document(metric, timestamp=now), {"metric": fields})
             yield STORED
+
+    def _log(self, text: str, attributes: dict[str, Any]) -> None:
+        logger: Any = self.logger
+        options: Any = {"extra": attributes}
+        # An adapter puts attributes of its own in the place of those it is given, so each is asked for them here.
+        while isinstance(logger, logging.LoggerAdapter):
+            text, options = logger.process(text, options)
+            options["extra"] = attributes = {**(options.get("extra") or {}), **attributes}
+            logger = logger.logger
+        logger.log(self.level, text, **options)
 
 
 def _level(level: int | str) -> int:

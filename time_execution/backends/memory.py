@@ -39,8 +39,8 @@ class MemoryBackend(BaseMetricsBackend):
 
     def __init__(self, *, maxlen: int | None = None) -> None:
         if maxlen is not None and (type(maxlen) is not int or maxlen < 1):
-            shown = maxlen if type(maxlen) is int else type(maxlen).__name__
-            raise ConfigurationError(f"maxlen must be a positive int or None, not {shown}")
+            got = "an int below 1" if type(maxlen) is int else type(maxlen).__name__
+            raise ConfigurationError(f"maxlen must be a positive int or None, not {got}")
         self.maxlen = maxlen
         self.metrics: list[Metric] = []
 

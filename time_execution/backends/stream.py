@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import time
@@ -24,7 +25,8 @@ class StreamBackend(BaseMetricsBackend):
     """Write each metric as a line of JSON to a text or binary stream.
 
     A batch is one call of the stream's ``write`` and one of its ``flush``, so lines are whole, and nothing is left in a
-    buffer for a forked child to write again. As thread-safe as the stream's ``write``. Blocks as long as that does.
+    buffer for a forked child to write again; an unbuffered binary stream that takes a part is called again with the
+    rest. As thread-safe as the stream's ``write``. Blocks as long as that does.
 
     Args:
         stream: An open stream, which stays the caller's to close; or ``"stdout"`` or ``"stderr"`` for what
@@ -79,12 +81,26 @@ class StreamBackend(BaseMetricsBackend):
 
 def _write(stream: Any, text: str) -> None:
     if isinstance(stream, io.RawIOBase | io.BufferedIOBase):
-        stream.write(text.encode())
+        _write_bytes(stream, text.encode())
     else:
         try:
             stream.write(text)
         except UnicodeEncodeError:  # raised before anything is written
             stream.write(to_ascii(text))
+        except TypeError:  # a binary stream in a wrapper that does not say so, as those of `tempfile`
+            _write_bytes(stream, text.encode())
     flush = getattr(stream, "flush", None)
     if flush is not None:
         flush()
+
+
+def _write_bytes(stream: Any, data: bytes) -> None:
+    """Write all bytes to a stream that may take a part of them at a time, as unbuffered ones do."""
+    rest = memoryview(data)
+    while rest:
+        written = stream.write(rest)
+        if written is None and not isinstance(stream, io.RawIOBase):
+            return  # somebody's own stream, which does not say how much it took
+        if not written:
+            raise BlockingIOError(errno.EAGAIN, "it takes nothing now")
+        rest = rest[written:]

@@ -9,29 +9,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from time_execution.config.schema import FIELDS, Field, Values, expect, validate
+from time_execution.config.schema import FIELDS, Values, expect, validate
 
 if TYPE_CHECKING:
     from time_execution.backends.registry import import_string
-    from time_execution.config.build import resolve_backend, resolve_backends, resolve_hook, resolve_hooks
-    from time_execution.config.sources import (
-        defaults_when_nothing,
-        discover,
-        from_environment,
-        from_file,
-        is_disabled,
+    from time_execution.config.build import (
+        close_backend,
+        resolve_backend,
+        resolve_backends,
+        resolve_hook,
+        resolve_hooks,
     )
+    from time_execution.config.sources import defaults_when_nothing, discover, from_file, is_disabled
 else:
     # Importing the package needs the settings' names and defaults; the rest waits for something to be configured.
     _LAZY = {
         "import_string": "time_execution.backends.registry",
+        "close_backend": "time_execution.config.build",
         "resolve_backend": "time_execution.config.build",
         "resolve_backends": "time_execution.config.build",
         "resolve_hook": "time_execution.config.build",
         "resolve_hooks": "time_execution.config.build",
         "defaults_when_nothing": "time_execution.config.sources",
         "discover": "time_execution.config.sources",
-        "from_environment": "time_execution.config.sources",
         "from_file": "time_execution.config.sources",
         "is_disabled": "time_execution.config.sources",
     }
@@ -46,12 +46,11 @@ else:
 
 __all__ = [
     "FIELDS",
-    "Field",
     "Values",
+    "close_backend",
     "defaults_when_nothing",
     "discover",
     "expect",
-    "from_environment",
     "from_file",
     "import_string",
     "is_disabled",

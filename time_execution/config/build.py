@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from time_execution.backends.base import BaseMetricsBackend
@@ -13,13 +13,30 @@ from time_execution.complaint import URL, Place, kind_of
 from time_execution.config.options import arrange
 from time_execution.config.place import suggestion
 from time_execution.exceptions import ConfigurationError
+from time_execution.guard import Step
+from time_execution.quietlog import QuietLog
 from time_execution.signature import mismatch, shape_of
+from time_execution.types import VALUE
 
 _OF_A_CALL = ("func", "func_args", "func_kwargs")
 _OF_AN_OUTCOME = ("response", "exception", "metric")
 
 
-def resolve_backend(spec: Any, *, index: int) -> Any:
+class _Order(NamedTuple):
+    """What a URL or a dict asks for.
+
+    Attributes:
+        target: The class or the factory of the backend.
+        options: By name, its own and delivery's, as they were written.
+        threaded: Whether this product usually has a queue.
+    """
+
+    target: Any
+    options: Mapping[str, Any]
+    threaded: bool = False
+
+
+def resolve_backend(spec: Any, *, index: int, duration_field: str = VALUE) -> Any:
     """Return the backend that a specification stands for.
 
     An instance is returned as it is and stays the caller's to close; whatever is made here is the configuration's.
@@ -31,6 +48,7 @@ def resolve_backend(spec: Any, *, index: int) -> Any:
             ``"package.module.Class"``, a URL ``"sqlite:///metrics.db?retention=7d"``, a dict
             ``{"class": path or scheme, **options}`` or ``{"url": URL, **options}``, or a factory without arguments.
         index: Its position among the backends, for messages.
+        duration_field: The setting of that name: the ``value_field`` of a backend that takes one and is given none.
 
     Raises:
         ConfigurationError: When it stands for no backend, or the backend cannot be made; no message shows a password.
@@ -38,13 +56,15 @@ def resolve_backend(spec: Any, *, index: int) -> Any:
     """
     place = Place(f"backends[{index}]", spec)
     if isinstance(spec, str) and URL.match(spec):
-        return _from_url(spec, {}, place)
-    if isinstance(spec, Mapping):
-        return _from_dict(spec, place)
-    return make_backend(spec, where=place.where)
+        order = _from_url(spec, {}, place)
+    elif isinstance(spec, Mapping):
+        order = _from_dict(spec, place)
+    else:
+        return make_backend(spec, where=place.where)
+    return _make(order, place, implied={"value_field": duration_field})
 
 
-def resolve_backends(specs: Iterable[Any]) -> tuple[Any, ...]:
+def resolve_backends(specs: Iterable[Any], *, duration_field: str = VALUE) -> tuple[Any, ...]:
     """Return the backends of all specifications; when one fails, those already made are closed.
 
     Raises:
@@ -54,15 +74,31 @@ def resolve_backends(specs: Iterable[Any]) -> tuple[Any, ...]:
     resolved = []
     try:
         for index, spec in enumerate(specs):
-            backend = resolve_backend(spec, index=index)
+            backend = resolve_backend(spec, index=index, duration_field=duration_field)
             resolved.append(backend)
             if backend is not spec:
                 made.append(backend)
     except ConfigurationError:
         for backend in made:
-            getattr(backend, "close", lambda: None)()
+            close_backend(backend)
         raise
     return tuple(resolved)
+
+
+def close_backend(backend: Any) -> None:
+    """Close a backend that was made here; what it raises is counted, and what it could not deliver is logged.
+
+    Blocks as long as the backend's ``close`` does.
+    """
+    label = type(backend).__qualname__
+    close, undelivered = getattr(backend, "close", None), getattr(backend, "undelivered", None)
+    if callable(close):
+        Step(close, kind="backend", label=label, raises=False).attempt()
+    lost = Step(undelivered, kind="backend", label=label, raises=False).attempt() if callable(undelivered) else 0
+    if type(lost) is int and lost:
+        store = type(getattr(backend, "backend", backend)).__qualname__
+        # In a window of its own, since each such line tells of other metrics.
+        QuietLog().tell("undelivered", f"metrics lost because {store} did not take them before it was closed: {lost}")
 
 
 def resolve_hooks(specs: Any, *, where: str = "hooks") -> tuple[Callable[..., Any], ...]:
@@ -102,7 +138,7 @@ def resolve_hook(spec: Any, *, index: int, where: str = "hooks") -> Callable[...
     return cast("Callable[..., Any]", hook)
 
 
-def _from_dict(spec: Mapping[str, Any], place: Place) -> Any:
+def _from_dict(spec: Mapping[str, Any], place: Place) -> _Order:
     options = {key: value for key, value in spec.items() if key not in {"class", "url"}}
     target = spec.get("class")
     if target is None:
@@ -113,14 +149,14 @@ def _from_dict(spec: Mapping[str, Any], place: Place) -> Any:
     if "url" in spec:
         options["url"] = spec["url"]
     if not isinstance(target, str):
-        return _make(target, options, place)
+        return _Order(target, options)
     if target.isidentifier():
-        return _make(_loaded(target, place), options, place, threaded=TABLE[target].threaded)
-    return _make(imported(target, place), options, place)
+        return _Order(_loaded(target, place), options, TABLE[target].threaded)
+    return _Order(imported(target, place), options)
 
 
-def _from_url(text: str, options: Mapping[str, Any], place: Place) -> Any:
-    """Make the backend of a URL, with options beside those in its query."""
+def _from_url(text: str, options: Mapping[str, Any], place: Place) -> _Order:
+    """Return what a URL asks for, with options beside those in its query."""
     try:
         url = urlsplit(text)
     except ValueError as exc:
@@ -129,7 +165,7 @@ def _from_url(text: str, options: Mapping[str, Any], place: Place) -> Any:
         if url.fragment:
             raise place.error("a '#' in a URL is written %23")
         target = _loaded(url.scheme, place)
-        return _make(target, _options_of(url, target, options, place), place, threaded=TABLE[url.scheme].threaded)
+        return _Order(target, _options_of(url, target, options, place), TABLE[url.scheme].threaded)
     raise failure
 
 
@@ -155,7 +191,7 @@ def _options_of(url: SplitResult, target: Any, options: Mapping[str, Any], place
 def _loaded(scheme: str, place: Place) -> Any:
     if scheme not in TABLE:
         there_are = ", ".join(sorted(TABLE))
-        raise place.error(f"no backend is called {scheme!r}{suggestion(scheme, list(TABLE))} (there are {there_are})")
+        raise place.error(f"no backend has that name{suggestion(scheme, list(TABLE))} (there are {there_are})")
     try:
         return load(scheme)
     except ConfigurationError as exc:
@@ -163,15 +199,14 @@ def _loaded(scheme: str, place: Place) -> Any:
     raise failure
 
 
-def _make(target: Any, options: Mapping[str, Any], place: Place, *, threaded: bool = False) -> Any:
-    """Construct a backend with options, behind a `ThreadedBackend` where it is asked for."""
+def _make(order: _Order, place: Place, *, implied: Mapping[str, Any]) -> Any:
+    """Construct the backend that was asked for, behind a `ThreadedBackend` where it is to have a queue."""
+    target = order.target
     if not callable(target):
         raise place.error(f"'class' must name a class or a factory, got {kind_of(target)}")
-    arranged = arrange(options, target, place)
-    if not arranged.is_threaded(default=threaded):
+    arranged = arrange(order.options, target, place, implied=implied)
+    if not arranged.is_threaded(default=order.threaded):
         return make(target, (), arranged.own, place)
-    # The class rather than an instance: what the wrapper makes is the wrapper's to close.
-    is_class = isinstance(target, type)
-    wrapped = {"backend": target, "backend_kwargs": arranged.own} if is_class else None
-    wrapped = wrapped or {"backend": make(target, (), arranged.own, place)}
-    return attempt(import_string(THREADED_BACKEND), (), wrapped | arranged.delivery, place, doing="")
+    # What makes the backend rather than one that is made: the wrapper may refuse its own options first.
+    wrapped = {"backend": target, "backend_kwargs": arranged.own, **arranged.delivery}
+    return attempt(import_string(THREADED_BACKEND), (), wrapped, place, doing="")

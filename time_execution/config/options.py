@@ -56,13 +56,16 @@ class _Taker(NamedTuple):
     hint: Any
 
 
-def arrange(options: Mapping[str, Any], target: Callable[..., Any], place: Place) -> Arranged:
+def arrange(
+    options: Mapping[str, Any], target: Callable[..., Any], place: Place, *, implied: Mapping[str, Any] | None = None
+) -> Arranged:
     """Sort options by who takes them, and turn each text into what its parameter is annotated with.
 
     Args:
         options: By name; a value that is no text is passed on as it is.
         target: The backend's class or factory.
         place: Where the options stand.
+        implied: Values for options of the backend's own that are not given; those it does not name are left out.
 
     Raises:
         ConfigurationError: When nobody knows an option, when one is given twice, or when a text does not fit.
@@ -83,6 +86,7 @@ def arrange(options: Mapping[str, Any], target: Callable[..., Any], place: Place
         group[taker.name] = _fit(value, taker, place)
     if arranged.delivery and not arranged.is_threaded(default=False):
         raise place.error(f"option {next(iter(arranged.delivery))!r} has no meaning with threaded=false")
+    arranged.own = {name: value for name, value in (implied or {}).items() if name in own} | arranged.own
     return arranged
 
 
@@ -101,7 +105,11 @@ def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
         function = cast("Any", target).__init__
         if function is object.__init__:
             return {}, False
-    parameters = list(inspect.signature(function).parameters.values())[isinstance(target, type) :]
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C, and does not say what it takes
+        return {}, True
+    parameters = list(signature.parameters.values())[isinstance(target, type) :]
     namespace = getattr(inspect.unwrap(function), "__globals__", {})
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     hints = {parameter.name: _hint(parameter, namespace) for parameter in parameters if parameter.kind in by_keyword}
@@ -115,7 +123,7 @@ def _hint(parameter: inspect.Parameter, namespace: dict[str, Any]) -> Any:
         return type(parameter.default) if is_telling else Any
     try:
         return typing.get_type_hints(SimpleNamespace(__annotations__={"it": annotation}), namespace)["it"]
-    except (NameError, TypeError):
+    except (AttributeError, NameError, TypeError):
         return str  # a name that exists for type checkers only: the constructor will know what to make of a text
 
 

@@ -6,7 +6,7 @@ Checks look at values that have their types; turning text into them is `time_exe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -23,11 +23,10 @@ _T = TypeVar("_T")
 
 
 class Field(NamedTuple):
-    """One setting: its default, the check that returns the value to use, and a sentence on what it means."""
+    """One setting: its default, and the check that returns the value to use."""
 
     default: Any
     validator: Check
-    doc: str
 
 
 def _backends(value: Any) -> tuple[Any, ...]:
@@ -94,6 +93,10 @@ def _interval(value: Any) -> float:
     return float(value)
 
 
+def _setting(check: Check, *, default: Any) -> Any:
+    return field(default=default, metadata={"check": check})
+
+
 def _of(value: Any, kind: type[_T] | tuple[type[_T], ...], wanted: str) -> _T:
     """Return a value of the kind; a bool is no number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -101,56 +104,37 @@ def _of(value: Any, kind: type[_T] | tuple[type[_T], ...], wanted: str) -> _T:
     return value
 
 
-def _setting(check: Check, doc: str) -> dict[str, Any]:
-    return {"check": check, "doc": doc}
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Values:
-    """One value for each setting; immutable, and shared between threads.
+    """One value for each setting; immutable, and shared between threads. `settings.Settings` says what each means.
 
     Its `repr` shows a backend that is still a URL or a dict by its scheme or class alone.
     """
 
-    backends: tuple[Any, ...] = field(
-        default=(), metadata=_setting(_backends, "Where metrics go, all of them to each.")
-    )
-    hooks: tuple[Any, ...] = field(default=(), metadata=_setting(_hooks, "Run after each call, in this order."))
-    duration_field: str = field(
-        default="value", metadata=_setting(_duration_field, "The field that holds the duration, in milliseconds.")
-    )
-    origin: str | None = field(
-        default=None, metadata=_setting(_optional_text, "What metrics say of the application they come from.")
-    )
-    hostname: str | None = field(
-        default=None, metadata=_setting(_hostname, "What metrics say of the machine; None asks the system.")
-    )
-    raise_errors: bool = field(
-        default=False, metadata=_setting(_flag, "For tests: let errors of hooks and backends reach the caller.")
-    )
-    enabled: bool = field(default=True, metadata=_setting(_flag, "False turns all measuring off."))
-    sample_rate: float = field(default=1.0, metadata=_setting(_rate, "The share of calls measured, from 0 to 1."))
-    include: tuple[str, ...] = field(
-        default=(),
-        metadata=_setting(_patterns, "Measure functions whose full name matches one of these; none means all."),
-    )
-    exclude: tuple[str, ...] = field(
-        default=(), metadata=_setting(_patterns, "Leave out functions whose full name matches one of these.")
-    )
-    log_interval: float = field(
-        default=10.0, metadata=_setting(_interval, "At most one log line for each kind of error in so many seconds.")
-    )
+    backends: tuple[Any, ...] = _setting(_backends, default=())
+    hooks: tuple[Any, ...] = _setting(_hooks, default=())
+    duration_field: str = _setting(_duration_field, default="value")
+    origin: str | None = _setting(_optional_text, default=None)
+    hostname: str | None = _setting(_hostname, default=None)
+    raise_errors: bool = _setting(_flag, default=False)
+    enabled: bool = _setting(_flag, default=True)
+    sample_rate: float = _setting(_rate, default=1.0)
+    include: tuple[str, ...] = _setting(_patterns, default=())
+    exclude: tuple[str, ...] = _setting(_patterns, default=())
+    log_interval: float = _setting(_interval, default=10.0)
+
+    def shown(self, title: str) -> str:
+        """Return all settings as text under a title, without what a URL or a dict of a backend may hold."""
+        shown = {item.name: repr(getattr(self, item.name)) for item in fields(self)}
+        shown["backends"] = _listed(map(_shown, self.backends))
+        return f"{title}({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     def __repr__(self) -> str:
-        """Return all settings, without what a URL or a dict of a backend may hold."""
-        shown = {item.name: repr(getattr(self, item.name)) for item in fields(self)}
-        shown["backends"] = f"({', '.join(map(_shown, self.backends))})"
-        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
+        """Return all settings."""
+        return self.shown(type(self).__name__)
 
 
-FIELDS: Mapping[str, Field] = {
-    item.name: Field(item.default, item.metadata["check"], item.metadata["doc"]) for item in fields(Values)
-}
+FIELDS: Mapping[str, Field] = {item.name: Field(item.default, item.metadata["check"]) for item in fields(Values)}
 """Every setting by name."""
 
 
@@ -208,6 +192,12 @@ def unknown(name: object, place: Place) -> ConfigurationError:
     """Return the error for a setting that does not exist, with the nearest that does."""
     names = sorted(FIELDS)
     return place.error(f"unknown setting{suggestion(str(name), names)} (there are {', '.join(names)})")
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Return texts as the `repr` of a tuple has them."""
+    listed = list(texts)
+    return f"({', '.join(listed)}{',' * (len(listed) == 1)})"
 
 
 def _shown(spec: Any) -> str:

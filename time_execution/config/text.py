@@ -36,6 +36,8 @@ _Parser = Callable[[str], Any]
 def convert(text: str, hint: Any, *, name: str) -> Any:
     """Return the value that a text stands for.
 
+    Of several types, bool, int and float are tried in that order, then the others, and text last.
+
     Args:
         text: What was written.
         hint: The annotation of what takes it; for `Any`, numbers and ``true`` and ``false`` are recognised.

@@ -15,6 +15,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from time_execution.forking import on_fork
 from time_execution.guard import faults
 
 if TYPE_CHECKING:
@@ -48,18 +49,15 @@ class Closable(Protocol):
 
 
 _tracked: dict[int, weakref.ref[Any]] = {}
-_is_registered = False
 
 
 def track(delivery: Closable) -> None:
     """Tell a delivery of forks and of the end of this process, for as long as it lives."""
-    global _is_registered  # noqa: PLW0603 - what the interpreter offers is process-wide too
     key, known = id(delivery), _tracked
     known[key] = weakref.ref(delivery, lambda _: known.pop(key, None))
     come_last()
-    if not _is_registered and hasattr(os, "register_at_fork"):
-        _is_registered = True
-        os.register_at_fork(after_in_child=_after_fork)
+    on_fork(faults.after_fork)  # first: deliveries may count as they are told
+    on_fork(_after_fork)
 
 
 def tracked() -> list[Closable]:
@@ -102,7 +100,6 @@ def close_all() -> None:
 
 
 def _after_fork() -> None:
-    faults.after_fork()
     for delivery in tracked():
         delivery.after_fork()
 

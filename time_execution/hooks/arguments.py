@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from time_execution.exceptions import ConfigurationError
+from time_execution.config import expect
 from time_execution.formats.redaction import REDACTOR
 from time_execution.formats.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from time_execution.formats.redaction import Redactor
 
@@ -37,7 +38,8 @@ class ArgumentsHook:
         redactor: Takes the secrets out.
 
     Raises:
-        ConfigurationError: When ``include`` or ``exclude`` is a single string, or ``max_length`` is no positive number.
+        ConfigurationError: When ``include`` or ``exclude`` is no collection of names (a single str is none), or
+            ``max_length`` is no positive number.
 
     Example:
         >>> hook = ArgumentsHook(exclude=["card"])
@@ -54,10 +56,10 @@ class ArgumentsHook:
         max_length: int = 200,
         redactor: Redactor = REDACTOR,
     ) -> None:
-        if isinstance(include, str) or isinstance(exclude, str):
-            raise ConfigurationError("include and exclude take lists of parameter names, not a single str")
-        if max_length < 1:
-            raise ConfigurationError("max_length takes a number of characters from 1 on")
+        for key, names in (("include", () if include is None else include), ("exclude", exclude)):
+            expect("a list of parameter names", names, where=f"ArgumentsHook: {key}", is_right=_are_names(names))
+        wanted, is_right = "a number of characters from 1 on", _is_length(max_length)
+        expect(wanted, max_length, where="ArgumentsHook: max_length", is_right=is_right)
         self.include = None if include is None else frozenset(include)
         self.exclude = frozenset(exclude)
         self.max_length = max_length
@@ -103,6 +105,14 @@ class ArgumentsHook:
         if found is None:
             found = self._names[func] = _read_names(func)
         return found
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str)
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and value >= 1
 
 
 def _read_names(func: Any) -> _Names:

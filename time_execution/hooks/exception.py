@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import WrapperDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from time_execution.config import expect
 from time_execution.formats.redaction import REDACTOR
 from time_execution.formats.snapshot import snapshot
 
@@ -29,6 +30,9 @@ class ExceptionHook:
         ignore: Exception classes that are no errors here, such as one for "not found"; they get no field.
         redactor: Takes secrets out of the message.
 
+    Raises:
+        ConfigurationError: When ``max_length`` is no positive number, or ``ignore`` no tuple of exception classes.
+
     Example:
         >>> hook = ExceptionHook(message=True)
         >>> error = ValueError("no such user: password=hunter2")
@@ -44,6 +48,10 @@ class ExceptionHook:
         ignore: tuple[type[BaseException], ...] = (),
         redactor: Redactor = REDACTOR,
     ) -> None:
+        wanted, is_right = "a number of characters from 1 on", _is_length(max_length)
+        expect(wanted, max_length, where="ExceptionHook: max_length", is_right=is_right)
+        wanted, is_right = "a tuple of exception classes", _are_exceptions(ignore)
+        expect(wanted, ignore, where="ExceptionHook: ignore", is_right=is_right)
         self.message = message
         self.max_length = max_length
         self.ignore = ignore
@@ -58,6 +66,16 @@ class ExceptionHook:
         if self.message:
             fields[ERROR_MESSAGE] = self.redactor.redact_text(message_of(exception), max_text=self.max_length)
         return fields
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _are_exceptions(kinds: Any) -> bool:
+    return isinstance(kinds, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+    )
 
 
 def qualified_name(kind: type) -> str:

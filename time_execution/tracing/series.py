@@ -43,8 +43,9 @@ class Pauses:
         finally:
             with self._lock:
                 self.last = clock()
-                self._ends.append(self.last)
+                # In this order, since the worker reads both without the lock: no end is without its total.
                 self._totals.append(self._totals[-1] + self.last - began)
+                self._ends.append(self.last)
 
     def within(self, started: int, ended: int) -> int:
         """Return how many nanoseconds of a span were pauses."""

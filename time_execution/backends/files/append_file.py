@@ -63,7 +63,8 @@ class AppendFile:
         quote: bytes = b"",
     ) -> None:
         self.path = to_file(path)
-        _check_count("max_bytes", max_bytes)
+        if max_bytes is not None:
+            _check_count("max_bytes", max_bytes)
         _check_count("backup_count", backup_count)
         self.max_bytes = max_bytes
         self.backup_count = backup_count
@@ -198,6 +199,6 @@ def _chunks(file: int) -> Iterator[bytes]:
 
 
 def _check_count(name: str, value: Any) -> None:
-    if value is not None and (type(value) is not int or value < 1):
-        shown = value if type(value) is int else type(value).__name__
-        raise ConfigurationError(f"{name} must be a positive int, not {shown}")
+    if type(value) is not int or value < 1:
+        got = "an int below 1" if type(value) is int else type(value).__name__
+        raise ConfigurationError(f"{name} must be a positive int, not {got}")

@@ -24,7 +24,7 @@ from time_execution.formats.json import encode
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.snapshot import MAX_BYTES, snapshot_fields
 from time_execution.formats.timestamp import to_nanoseconds
-from time_execution.types import HOSTNAME, NAME, TIMESTAMP, Metric
+from time_execution.types import HOSTNAME, NAME, TIMESTAMP, VALUE, Metric
 
 _CORE_FIELDS = 4
 _WORDS = {True: "true", False: "false", None: "null"}
@@ -149,9 +149,11 @@ class RowMaker:
         return text
 
     def _value(self, fields: dict[str, Any]) -> float | None:
-        value = fields.get(self._value_field)
+        # What is written by hand has its number under ``value``, whatever durations are called.
+        field = self._value_field if self._value_field in fields else VALUE
+        value = fields.get(field)
         if (type(value) is float and isfinite(value)) or (type(value) is int and -_WORD <= value < _WORD):
-            del fields[self._value_field]
+            del fields[field]
             return value
         if type(value) is int or type(value) is bool:
             with contextlib.suppress(OverflowError):
