@@ -11,10 +11,13 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.faults.children import posix
 from tests.faults.harness import FakeClock
 from tests.faults.spools import drain, metric, number_of, open_store, run_child
 from time_execution.delivery.spool import Spool
+from time_execution.exceptions import ConfigurationError
 
 pytestmark = posix
 
@@ -142,7 +145,6 @@ def test_deletions_that_the_disk_refused_are_made_up_for(tmp_path, monkeypatch):
 def test_a_read_only_folder_is_survived_and_recovered_from():
     """Where nothing can be written rows are refused; once it can be, it goes on without a restart (D15)."""
     folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o500)
 
     def work(send):
         if os.getuid() == 0:
@@ -150,6 +152,9 @@ def test_a_read_only_folder_is_survived_and_recovered_from():
             os.setresuid(65534, 65534, 65534)
         clock = FakeClock()
         store = Spool(folder, clock=clock).open("backend")
+        folder.chmod(0o500)
+        with pytest.raises(ConfigurationError, match="no permission"):
+            Spool(folder)
         assert store.append([metric(1)]) == 0
         assert "PermissionError" in str(store.last_error)
         assert (store.degraded, store.peek(1), store.adopt()) == (True, [], 0)

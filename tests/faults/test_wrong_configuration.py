@@ -29,7 +29,7 @@ class Demanding:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"backends": [f"nosuch://user:{SECRET}@db/x"]}, "nosuch"),
+        ({"backends": [f"nosuch://user:{SECRET}@db/x"]}, r"backends\[0\]: no backend has that name.*sqlite"),
         ({"backends": [f"{SECRET}"]}, r"backends\[0\]"),
         ({"backends": [{"class": f"{__name__}.Demanding", "host": "db", "password": SECRET}]}, "Demanding"),
         ({"backends": [{"class": f"{__name__}.Demanding", "hosst": SECRET}]}, "hosst"),
