@@ -141,7 +141,7 @@ def test_tail_shows_the_unit_of_each(in_process, database):
     ]
 
 
-@pytest.mark.parametrize("pattern", ["SAVE", "shop.safe", "shop.svae*"])
+@pytest.mark.parametrize("pattern", ["SAVE", "shop.safe", "shop.saXe*"])
 def test_pattern_that_matches_nothing_names_what_is_like_it(in_process, database, pattern):
     """It is said on stderr, with names that may have been meant; the report is empty, and no failure."""
     for form, empty in (([], ""), (["--json"], None), (["--csv"], None)):

@@ -115,7 +115,7 @@ def test_a_process_whose_first_metric_is_its_last_word_ends_at_once(tmp_path, fl
     outcome, took = child.end()
     assert outcome.code == 0
     assert "Traceback" not in outcome.err
-    assert values(child.stored()) == [1] or outcome.err == "time_execution: 1 metrics could not be delivered at exit\n"
+    assert values(child.stored()) == [1] or outcome.err == "time_execution: 1 metric could not be delivered at exit\n"
     assert took < 1.0 + BUSY
 
 

@@ -62,7 +62,7 @@ def test_children_of_multiprocessing_end_in_time_with_a_backend_that_hangs(tmp_p
         """,
     )
     assert outcome.code == 0, outcome
-    assert outcome.err.splitlines() == ["time_execution: 1 metrics could not be delivered at exit"]
+    assert outcome.err.splitlines() == ["time_execution: 1 metric could not be delivered at exit"]
 
 
 @posix

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "|", "%")
+from time_execution.formats.spreadsheet import neutral
 
 
 def write_csv(stream: TextIO, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -15,13 +15,3 @@ def write_csv(stream: TextIO, heads: Sequence[str], rows: Iterable[Sequence[obje
     writer.writerow(heads)
     for row in rows:
         writer.writerow([neutral(cell) if isinstance(cell, str) else cell for cell in row])
-
-
-def neutral(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: one that might be gets an apostrophe in front.
-
-    Example:
-        >>> print(neutral("=HYPERLINK(1)"), neutral("-x"), neutral("shop.total"))
-        '=HYPERLINK(1) '-x shop.total
-    """
-    return f"'{text}" if text.lstrip(" \"'\u00a0\ufeff").startswith(_FORMULA_STARTS) else text

@@ -27,7 +27,7 @@ class Entry:
     Attributes:
         size: What it weighs, in bytes.
         born: When it was made, by the channel's clock.
-        ticket: The how-manieth it was to leave the queue; 0 when it came from the spool.
+        ticket: Its ordinal among those that left the queue, from 1; 0 when it came from the spool.
         key: Its key when it lies in the spool.
     """
 

@@ -96,7 +96,7 @@ def close_all() -> None:
     lost = sum(delivery.undelivered() for delivery in deliveries)
     if lost and sys.stderr is not None:
         with suppress(ValueError, OSError):  # closed by whoever ends the process
-            print(f"time_execution: {lost} metrics could not be delivered at exit", file=sys.stderr)  # noqa: T201
+            print(f"time_execution: {lost} metric{'s' * (lost != 1)} could not be delivered at exit", file=sys.stderr)  # noqa: T201
 
 
 def _after_fork() -> None:

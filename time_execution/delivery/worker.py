@@ -277,7 +277,7 @@ class Worker:
             failure = understand(exc)
             self._log.tell(
                 f"{self._label}.{failure.reason}",
-                f"{self._label}: {failure.text}, while sending {len(batch)} metrics; {failure.verdict.value}",
+                f"{self._label}: {failure.text}, with a batch of {len(batch)}; {failure.verdict.value}",
             )
         except BaseException:
             self._settle(me, batch[: len(results)], results, None)

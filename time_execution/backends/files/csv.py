@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import os
-import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ from time_execution.backends.files.append_file import AppendFile, path_from_url
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import encode, encode_value, moment_text, nanoseconds_text
 from time_execution.formats.snapshot import snapshot_fields
+from time_execution.formats.spreadsheet import neutral
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ REST = "fields"
 """The column that takes, as JSON, whatever has no column of its own."""
 
 COLUMNS = (TIMESTAMP, NAME, VALUE, HOSTNAME, ORIGIN, REST)
-# Spreadsheets take a cell for a formula by its first character, some past quotes and spaces; some know wide forms.
-_FORMULA = re.compile("[\\s\"'\\ufeff\\u200b]*[=+\\-@\\t\\r\\n\\0\\uff1d\\uff0b\\uff0d\\uff20]")
 
 
 class CSVBackend(BaseMetricsBackend):
@@ -66,7 +64,7 @@ class CSVBackend(BaseMetricsBackend):
         backup_count: int = 5,
     ) -> None:
         self.fieldnames = _checked(fieldnames)
-        header = _lines([[_neutral(column) for column in self.fieldnames]])
+        header = _lines([[neutral(column) for column in self.fieldnames]])
         self._file = AppendFile(path, max_bytes=max_bytes, backup_count=backup_count, header=header, quote=b'"')
         self.path = self._file.path
 
@@ -102,7 +100,7 @@ def _cell(value: Any) -> Any:
     """Return what the csv module writes as it should be read."""
     kind = type(value)
     if kind is str:
-        return _neutral(value)
+        return neutral(value)
     if kind is int or value is None:
         return value
     if kind is float:
@@ -110,11 +108,6 @@ def _cell(value: Any) -> Any:
     if kind is datetime:
         return moment_text(value)
     return encode_value(value)
-
-
-def _neutral(text: str) -> str:
-    text = text.replace("\0", "\\x00")
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _lines(rows: list[list[Any]]) -> bytes:
