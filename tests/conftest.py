@@ -17,9 +17,12 @@ from time_execution.delivery import lifecycle
 from time_execution.delivery.worker import THREAD_NAME
 from time_execution.guard import faults
 
-# A shell ignores SIGINT for what it runs in the background, and children inherit that: tests of Ctrl-C need it back.
+# A shell ignores SIGINT for what it runs in the background, as nohup does SIGHUP, and children inherit that: tests of
+# how programs end need both back.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 for _name, _examples in {"dev": 50, "ci": 500}.items():  # the same examples each time: a test must not need luck
     hypothesis.settings.register_profile(_name, max_examples=_examples, derandomize=True, deadline=None)

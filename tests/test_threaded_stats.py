@@ -175,9 +175,10 @@ def test_a_spool_that_is_refused_is_told_while_it_is(deliver, tmp_path):
     path.write_text("in the way")
     delivery.write("a", value=1)
     assert not delivery.flush(0.3)
+    assert wait_for(delivery, lambda: delivery.channel.store.degraded)
     assert "NotADirectory" in delivery.stats()["disk_error"] or "not a directory" in delivery.stats()["disk_error"]
     path.unlink()
     delivery.channel.store._file._blocked_until = 0.0
     delivery.flush(0.3)
-    assert wait_for(delivery, lambda: delivery.channel.spooled == 1)
+    assert wait_for(delivery, lambda: len(delivery.channel.store) == 1)
     assert delivery.stats()["disk_error"] is None

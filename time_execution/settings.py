@@ -36,7 +36,7 @@ _versions = itertools.count(1)
 
 
 class Snapshot:
-    """The settings at one moment, with their backends and hooks resolved. Immutable.
+    """The settings at one moment, with their backends and hooks resolved; its settings never change.
 
     Attributes:
         version: Never equal to another snapshot's; at least 1.

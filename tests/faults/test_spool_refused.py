@@ -94,10 +94,11 @@ def test_what_was_refused_moves_to_the_disk_once_that_is_mended(backend, refused
     with refused() as delivery:
         _write(delivery, 5)
         assert not delivery.flush(0.3)
+        assert wait_for(delivery, lambda: delivery.channel.store.degraded)
         refused.path.unlink()
         delivery.channel.store._file._blocked_until = 0.0
         delivery.flush(0.3)
-        assert wait_for(delivery, lambda: delivery.channel.spooled == 5)
+        assert wait_for(delivery, lambda: len(delivery.channel.store) == 5)
         check_conservation(delivery.stats(), offered=5, pending=5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from time_execution.delivery.entry import DRAFT_BYTES
@@ -45,10 +46,12 @@ class Scale:
 
     def exactly(self) -> int:
         """Return what the queue weighs, in bytes; each metric is added once, however often this is asked."""
-        while self.sizes:
-            size = self.sizes.popleft()
-            self._count += 1
-            self._bytes += size
+        # Not asked beforehand whether one is left: a signal handler might take it in between.
+        with suppress(IndexError):
+            while True:
+                size = self.sizes.popleft()
+                self._count += 1
+                self._bytes += size
         return self._bytes + (len(self._queue) - self._count) * DRAFT_BYTES
 
     def room(self, max_bytes: int) -> int:
