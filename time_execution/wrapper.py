@@ -10,7 +10,6 @@ and be gone when a finalizer calls. Whatever it needs is a local of the closure.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import types
@@ -222,8 +221,7 @@ def _generator_coroutine(func: Callable[..., Generator[Any, Any, Any]], target: 
 
 
 def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Target) -> Callable[..., Any]:
-    exhausted = contextlib.suppress(StopAsyncIteration)
-    clock, closed, anything = perf_counter_ns, GeneratorExit, BaseException
+    clock, closed, exhausted, anything = perf_counter_ns, GeneratorExit, StopAsyncIteration, BaseException
 
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         plan = target.refresh()
@@ -233,20 +231,21 @@ def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: Targ
         error = thrown = closing = None
         started = clock()
         try:
-            with exhausted:
-                generator, sent = func(*args, **kwargs), None
-                while True:  # what ``yield from`` does, which asynchronous generators do not have
-                    value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
-                    sent = thrown = None
-                    try:
-                        sent = yield value
-                    except closed as exc:
-                        closing = exc
-                    except anything as exc:  # thrown in by the consumer, and meant for the generator
-                        thrown = exc
-                    if closing is not None:  # not in the handler above, where it would become a context
-                        await generator.aclose()
-                        raise closing
+            generator, sent = func(*args, **kwargs), None
+            while True:  # what ``yield from`` does, which asynchronous generators do not have
+                value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
+                sent = thrown = None
+                try:
+                    sent = yield value
+                except closed as exc:
+                    closing = exc
+                except anything as exc:  # thrown in by the consumer, and meant for the generator
+                    thrown = exc
+                if closing is not None:  # not in the handler above, where it would become a context
+                    await generator.aclose()
+                    raise closing
+        except exhausted:
+            return
         except closed:  # which is no failure
             raise
         except anything as exc:
