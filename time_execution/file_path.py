@@ -56,16 +56,19 @@ def obstacle_to(path: Path) -> str | None:
     try:
         while (mode := _mode_of(nearest)) is None:
             nearest = nearest.parent
+        is_there = nearest == path
+        if not (is_there or stat.S_ISDIR(mode)):
+            return f"{str(nearest)!r} is no folder"
+        if _is_kernels(nearest):
+            return f"no file can be made in {str(nearest)!r}"
+        effective = os.access in os.supports_effective_ids
+        wanted = os.W_OK if is_there else os.W_OK | os.X_OK
+        if not os.access(nearest, wanted, effective_ids=effective) and _mode_of(nearest) is not None:
+            return f"no permission to write to {str(nearest)!r}"
+    except _ABSENT:  # turned over or removed while we looked: so somebody can write there
+        return None
     except OSError as exc:
         return f"{exc.strerror} ({str(nearest)!r})" if exc.errno in _FOREVER else None
-    is_there = nearest == path
-    if not (is_there or stat.S_ISDIR(mode)):
-        return f"{str(nearest)!r} is no folder"
-    if _is_kernels(nearest):
-        return f"no file can be made in {str(nearest)!r}"
-    effective = os.access in os.supports_effective_ids
-    if not os.access(nearest, os.W_OK if is_there else os.W_OK | os.X_OK, effective_ids=effective):
-        return f"no permission to write to {str(nearest)!r}"
     return None
 
 
