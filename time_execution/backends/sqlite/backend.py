@@ -85,7 +85,7 @@ class SQLiteBackend(BaseMetricsBackend):
         minute_retention: float | None = _WEEK,
         hour_retention: float | None = 90.0 * DAY,
         day_retention: float | None = None,
-        rollup_rows: int = 8192,
+        rollup_rows: int = 16_384,
         rollup_interval: float = 60.0,
         busy_timeout: float = 5.0,
         value_field: str = "value",
