@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -140,6 +141,34 @@ def test_several_that_find_the_same_file_broken_move_it_once(path):
             backend.close()
         assert sum(backend.corrupted for backend in backends) == len(aside(path)) == 1
         assert query(path, "SELECT count(*) FROM metrics") == [(16,)]
+
+
+def test_a_file_is_not_moved_while_another_opens_it(path, monkeypatch):
+    """Whoever took the broken file and the companions of the next would cut the memory of those who use them (L7)."""
+    locks = []
+
+    def is_free(kind):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    set_up, identity = database._set_up, database.identity
+    monkeypatch.setattr(
+        database,
+        "_set_up",
+        lambda *args, **options: (locks.append(is_free(fcntl.LOCK_EX)), set_up(*args, **options))[1],
+    )
+    fill(path, rows=1)
+    assert locks == [False]
+    monkeypatch.setattr(database, "identity", lambda file: (locks.append(is_free(fcntl.LOCK_SH)), identity(file))[1])
+    assert database.set_aside(path, identity(path)) is not None
+    assert locks == [False, False]
+    assert is_free(fcntl.LOCK_EX)
 
 
 def test_a_file_that_took_the_broken_ones_place_is_not_moved(path):

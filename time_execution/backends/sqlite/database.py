@@ -68,17 +68,37 @@ def connect(path: Path, *, busy_timeout: float, max_names: int) -> sqlite3.Conne
         BackendDenied: When it is another program's database, or one of a later version.
         sqlite3.Error: When SQLite cannot open it.
     """
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-    )
-    deadline = time.monotonic() + busy_timeout
-    try:
-        while not _set_up(connection, path, max_names=max_names, is_last_try=time.monotonic() >= deadline):
-            time.sleep(_RETRY_PAUSE)
-    except BaseException:
-        connection.close()
-        raise
+    with _nobody_moves(path):
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        deadline = time.monotonic() + busy_timeout
+        try:
+            while not _set_up(connection, path, max_names=max_names, is_last_try=time.monotonic() >= deadline):
+                time.sleep(_RETRY_PAUSE)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+@contextlib.contextmanager
+def _nobody_moves(path: Path, *, but_us: bool = False) -> Iterator[None]:
+    """Keep a database at its path while it is opened, or, alone, while it is moved aside.
+
+    SQLite opens the file itself first and its companions, by their names, with the first statement. A connection that
+    took the broken file and the companions of the fresh one in its place would cut the shared memory of those short
+    that work on it: they die of SIGBUS. The lock is on the folder; a side file would stay behind.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if but_us else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -146,16 +166,8 @@ def set_aside(path: Path, broken: Identity) -> Path | None:
     Raises:
         OSError: When it cannot be renamed.
     """
-    # Another file is not even opened: closing it again would drop the locks that SQLite holds on it in this process.
-    if identity(path) != broken:
-        return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except FileNotFoundError:
-        return None
-    try:
-        if sys.platform != "win32":
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with _nobody_moves(path, but_us=True):
+        # Not opened for a look: closing it would drop the locks that SQLite holds on it in this process.
         if identity(path) != broken:
             return None
         target = _free_name(path)
@@ -164,8 +176,6 @@ def set_aside(path: Path, broken: Identity) -> Path | None:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{path}{suffix}", f"{target}{suffix}")  # noqa: PTH104 - a suffix to the whole name
         return path.rename(target)
-    finally:
-        os.close(descriptor)
 
 
 def _free_name(path: Path) -> Path:
