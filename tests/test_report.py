@@ -10,42 +10,20 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reported import BASE, FOREVER, kept, metric, moment, write
 from time_execution import exceptions, report
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, SECOND
 from time_execution.exceptions import TimeExecutionError
 from time_execution.formats.histogram import RELATIVE_ERROR, bounds, bucket_of
-from time_execution.report import Aggregate, Call
-from time_execution.types import Metric
+from time_execution.report import Call
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = 1_700_000_000 // DAY * DAY
-FOREVER: dict[str, Any] = {"retention": None, "minute_retention": None, "hour_retention": None}
-
-
-def moment(second):
-    return datetime.fromtimestamp(BASE + second, timezone.utc)
-
-
-def metric(name, value, second=0, **fields):
-    timestamp = int((BASE + second) * SECOND)
-    return Metric({"name": name, "value": value, "hostname": "h", "timestamp": timestamp, **fields})
-
-
-def kept(kind, name, value, unit=None):
-    return Metric({"name": name, "value": value, "timestamp": BASE * SECOND}, kind=kind, unit=unit)
-
-
-def write(path, metrics, **options):
-    with SQLiteBackend(path, **{**FOREVER, **options}) as backend:
-        backend.write_many(metrics)
-    return path
 
 
 @pytest.fixture(params=[1 << 30, 1], ids=["not rolled up", "rolled up"])
@@ -353,59 +331,6 @@ class TestOpening:
                 backend.write_many([metric("f", 1.0)])
                 assert snapshot.connection.execute("SELECT count(*) FROM raw").fetchone() == (1,)
             assert report.read(path)[0].calls == 2
-
-
-values = st.one_of(st.none(), st.floats(-1e6, 1e6))
-call_lists = st.lists(st.tuples(values, st.integers(0, 10**12), st.booleans()), max_size=20)
-
-
-class TestAggregate:
-    """Sums without a database."""
-
-    @given(call_lists, call_lists, call_lists)
-    def test_merging_is_associative_and_counts_everything(self, left, middle, right):
-        """Parts merged in either grouping equal one aggregate of all calls."""
-
-        def aggregate(*parts):
-            made = Aggregate()
-            for part in parts:
-                for value, timestamp, is_error in part:
-                    made.add(value, timestamp=timestamp, is_error=is_error)
-            return made
-
-        one, other = aggregate(left), aggregate(middle)
-        one.merge(aggregate(middle))
-        one.merge(aggregate(right))
-        other.merge(aggregate(right))
-        regrouped = aggregate(left)
-        regrouped.merge(other)
-        whole = aggregate(left, middle, right)
-        for found in (one, regrouped):
-            assert found.buckets == whole.buckets
-            assert (found.sums is None) is (whole.sums is None)
-            if found.sums and whole.sums:
-                assert found.sums.total == pytest.approx(whole.sums.total, abs=1e-6)
-                assert found.sums._replace(total=0) == whole.sums._replace(total=0)
-
-    def test_calls_from_anywhere_make_the_same_figures_as_a_database(self, path):
-        """Single calls added up in Python give what the file's rollups give."""
-        rows = [
-            metric(f"f{number % 3}", number * 1.5 - 10, number * 700, error=number % 5 == 0) for number in range(90)
-        ]
-        write(path, rows, rollup_rows=1)
-        aggregates = report.aggregate_calls(report.tail(path))
-        found = {row.name: row for row in report.read(path)}
-        assert {series.name for series in aggregates} == set(found)
-        for series, aggregate in aggregates.items():
-            name, stats = series.name, aggregate.stats(series)
-            assert stats.total == pytest.approx(found[name].total)
-            for field in ("calls", "errors", "p50", "p95", "p99", "min", "max", "first_seen", "last_seen"):
-                assert getattr(stats, field) == getattr(found[name], field), field
-
-    def test_nothing_counted_has_no_figures(self):
-        """An empty aggregate raises instead of reporting zeros."""
-        with pytest.raises(ValueError, match="nothing"):
-            Aggregate().stats(report.Series("f"))
 
 
 @pytest.mark.serial
