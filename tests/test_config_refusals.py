@@ -6,12 +6,12 @@ import functools
 import io
 import os
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.shown_errors import everything_shown
+from tests.unprivileged import without_privileges
 from time_execution import settings
 from time_execution.backends.factory import make_backend
 from time_execution.backends.files import CSVBackend, JSONLinesBackend
@@ -209,19 +209,6 @@ def test_a_closed_stream_is_refused(kind):
 
 
 # ---- paths -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def without_privileges():
-    """Be nobody for a while, where we are root: root may write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.unprivileged import without_privileges
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.cli import main
 from time_execution.exceptions import DatabaseError
@@ -19,19 +19,6 @@ from time_execution.types import Metric
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="permissions")
 PARTS = ("", "-wal", "-shm")
-
-
-@contextmanager
-def without_privileges():
-    """Act as a user who may read and not write; the root user may do anything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
