@@ -19,7 +19,9 @@ from time_execution.exceptions import ConfigurationError
 _WANTED = "an instance, a class, the import path of one, or a factory"
 
 
-def make_backend(spec: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, where: str) -> Any:
+def make_backend(
+    spec: Any, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, *, where: str
+) -> Any:
     """Return the backend that a class, an import path or a factory makes, or an instance as it is.
 
     Args:
@@ -33,6 +35,7 @@ def make_backend(spec: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
         MissingExtraError: When the backend's client is not installed.
     """
     place = Place(where, spec)
+    args = () if args is None else args
     _check_arguments(args, kwargs, place)
     found = imported(spec, place) if isinstance(spec, str) else spec
     if is_maker(found):

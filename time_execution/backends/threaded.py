@@ -105,9 +105,7 @@ class ThreadedBackend(QueuedBackend):
         spool = _spool_for(overflow, spool)
         letters = _letters_for(dead_letters, spool)
         # Last of what may be refused: a backend that was made would stay open.
-        self.backend = make_backend(
-            backend, () if backend_args is None else backend_args, backend_kwargs, where="ThreadedBackend: backend"
-        )
+        self.backend = make_backend(backend, backend_args, backend_kwargs, where="ThreadedBackend: backend")
         self.shutdown_timeout = shutdown_timeout
         self.channel = Channel(
             max_items=queue_maxsize,
@@ -119,7 +117,6 @@ class ThreadedBackend(QueuedBackend):
             clock=clock,
         )
         self._hire(spool, letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
-        self._open()
         lifecycle.track(self)
 
     def _hire(
@@ -147,6 +144,7 @@ class ThreadedBackend(QueuedBackend):
             label=type(self.backend).__name__,
         )
         self.channel.on_fork = self.after_fork
+        self._open()
 
     def _open(self) -> None:
         self._is_closing = False

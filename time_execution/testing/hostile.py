@@ -139,12 +139,7 @@ def hostile_values() -> dict[str, Any]:
         "slots": Slotted("a", [1]),
         "UUID": uuid.UUID(int=5),
         "path": Path("a/b"),
-        "datetime": datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc),
-        "naive datetime": datetime(2024, 2, 29, 12),  # noqa: DTZ001 - the case
-        "earliest datetime": datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
-        "date": date(2024, 2, 29),
-        "time": time(12, 30),
-        "timedelta": timedelta(minutes=1),
+        **_moments(),
         "complex": 1 + 2j,
         "lone surrogate": "a\ud800b",
         "surrogate pair": "\ud83d\ude00",
@@ -159,6 +154,17 @@ def hostile_values() -> dict[str, Any]:
         "negative": -1.5,
         "int keys": {1: "a", "1": "b", None: "c", (1, 2): "d"},
         **_huge_values(),
+    }
+
+
+def _moments() -> dict[str, Any]:
+    return {
+        "datetime": datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc),
+        "naive datetime": datetime(2024, 2, 29, 12),  # noqa: DTZ001 - the case
+        "earliest datetime": datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+        "date": date(2024, 2, 29),
+        "time": time(12, 30),
+        "timedelta": timedelta(minutes=1),
     }
 
 
