@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.backends.line_files import ENVIRONMENT, names_in
+from time_execution.append_file import AppendFile
 from time_execution.backends.files import CSVBackend, JSONLinesBackend
-from time_execution.backends.files.append_file import AppendFile
 from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
 
 # ---- turning over ----------------------------------------------------------------------------------------------------

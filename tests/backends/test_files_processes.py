@@ -13,7 +13,8 @@ from collections import Counter
 import pytest
 
 from tests.backends.line_files import ENVIRONMENT, lines_of, names_in
-from time_execution.backends.files import JSONLinesBackend, append_file
+from time_execution import append_file
+from time_execution.backends.files import JSONLinesBackend
 from time_execution.backends.files.csv import COLUMNS
 from time_execution.exceptions import BackendUnavailable
 
@@ -116,16 +117,17 @@ def test_a_killed_process_holds_up_nobody(tmp_path):
         assert told <= set(whole)
 
 
-def test_a_stopped_process_cannot_block_for_ever(tmp_path, monkeypatch):
+def test_a_stopped_process_cannot_block_for_ever(tmp_path):
     """A lock that nobody gives back is an error after a while, and the batch is sent again."""
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(append_file, "_LOCK_TIMEOUT", 0.05)
     path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path)
+    backend._file._lock_timeout = 0.05
     with path.open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(BackendUnavailable, match="locked by another"):
-            JSONLinesBackend(path).write("a")
-    JSONLinesBackend(path).write("b")
+            backend.write("a")
+    backend.write("b")
     assert names_in(path) == ["b"]
 
 

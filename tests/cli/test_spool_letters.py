@@ -98,12 +98,12 @@ def test_letters_are_not_moved_from_under_a_writer(path, monkeypatch):
     import fcntl
 
     write_letters(path, 2)
-    monkeypatch.setattr("time_execution.delivery.deadletter._LOCK_PAUSE", 0)
-    with path.with_name("letters.jsonl.lock").open() as lock:
+    monkeypatch.setattr("time_execution.delivery.deadletter._LOCK_TIMEOUT", 0.05)
+    with path.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         outcome = replayed(path, Store, monkeypatch)
     assert (outcome.stored, outcome.left) == (0, 2)
-    assert "held by another process" in outcome.trouble
+    assert "locked by another process" in outcome.trouble
     assert values(path) == [0.0, 1.0]
     assert list(path.parent.glob("*.replay*")) == []
 

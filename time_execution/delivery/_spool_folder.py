@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from time_execution import file_path
 from time_execution.exceptions import ConfigurationError
-from time_execution.file_path import obstacle_to
 
 if sys.platform == "win32":
     import msvcrt
@@ -97,7 +97,7 @@ def check_path(path: Path, key: str) -> None:
             _check_folder(path)
         except (NotADirectoryError, PermissionError) as exc:
             raise ConfigurationError(f"{key} needs a folder of ours, or a path where one can be made: {exc}") from exc
-    obstacle = obstacle_to(path.absolute() / "any file")
+    obstacle = file_path.obstacle_to(path.absolute() / "any file")
     if obstacle is not None:
         raise ConfigurationError(f"{key} needs a folder of ours, or a path where one can be made: {obstacle}")
 
@@ -108,9 +108,7 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: When it cannot be made, is a symbolic link, or everyone may write to it.
     """
-    for folder in [path, *path.parents][::-1]:
-        if not folder.exists():
-            folder.mkdir(0o700, exist_ok=True)
+    file_path.make_folder(path)
     _check_folder(path)
 
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import stat
-import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from time_execution.append_file import AppendFile
 from time_execution.delivery._spool_folder import check_path, make_folder
 from time_execution.exceptions import ConfigurationError
+from time_execution.file_path import to_file
 from time_execution.formats.json import pack, unpack
 from time_execution.formats.timestamp import to_datetime, to_iso, to_nanoseconds
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,8 +35,7 @@ NAME = "dead-letters.jsonl"
 _MAX_BYTES = 16 << 20
 _MIN_BYTES = 16 << 10
 _MAX_DETAIL = 2000
-_LOCK_TRIES = 500
-_LOCK_PAUSE = 0.002
+_LOCK_TIMEOUT = 1.0
 # Raw, these end a line for some readers; inside JSON, where they stand in strings only, an escape means the same.
 _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
@@ -94,7 +90,6 @@ class DeadLetters:
         written: Letters written by this process.
         lost: Reason -> letters of this process that were not kept: ``full`` (larger than half the bound) or
             ``unwritable`` (what the disk said is in `last_error`).
-        expired: Letters, whoever wrote them, that this process gave up with a former ``.1``.
         last_error: What the disk said when it last refused; None if it never did.
 
     Raises:
@@ -108,20 +103,19 @@ class DeadLetters:
         max_bytes: int = _MAX_BYTES,
         wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        given: Any = path
-        if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or Path(given).is_dir():
-            kind = "a folder" if isinstance(given, (str, os.PathLike)) and given else type(given).__name__
-            raise ConfigurationError(f"dead_letters must be the path of a file, not {kind}")
         if type(max_bytes) is not int or max_bytes < _MIN_BYTES:
             raise ConfigurationError(f"max_bytes of dead letters must be an int of {_MIN_BYTES} or more")
-        self._folder = Path(path).parent.resolve()  # now, since a program may change its folder
-        self.path = self._folder / Path(path).name
+        file = to_file(path, key="dead_letters")
+        self._folder = file.parent.resolve()
         check_path(self._folder, "dead_letters")
+        self._file = _LetterFile(
+            self._folder / file.name, max_bytes=max_bytes // 2, backup_count=1, lock_timeout=_LOCK_TIMEOUT
+        )
+        self.path = self._file.path
         self.max_bytes = max_bytes
         self._wall_clock = wall_clock
         self.written = 0
         self.lost: Counter[str] = Counter()
-        self.expired = 0
         self.last_error: str | None = None
 
     def append(self, metric: Metric, reason: str, detail: str = "") -> bool:
@@ -132,18 +126,24 @@ class DeadLetters:
             reason: The kind of reason, from a small set.
             detail: What the server said; must hold no secret.
         """
-        letter = DeadLetter(to_datetime(self._wall_clock()), reason, detail, metric)
+        line = DeadLetter(to_datetime(self._wall_clock()), reason, detail, metric).line()
+        if len(line) > self.max_bytes // 2:
+            self.lost[FULL] += 1
+            return False
         try:
-            is_kept = self._write(letter.line())
+            make_folder(self._folder)
+            self._file.append(line)
         except OSError as exc:
             self.last_error = f"{type(exc).__name__}: {exc}"
             self.lost[UNWRITABLE] += 1
             return False
-        if is_kept:
-            self.written += 1
-        else:
-            self.lost[FULL] += 1
-        return is_kept
+        self.written += 1
+        return True
+
+    @property
+    def expired(self) -> int:
+        """Letters, whoever wrote them, that this process gave up with a former ``.1``."""
+        return self._file.given_up
 
     def set_aside(self, files: Iterable[Path]) -> list[Path]:
         """Rename files once nobody writes to them, so that no letter is on its way into one; return their new names.
@@ -155,8 +155,10 @@ class DeadLetters:
             OSError: When one cannot be renamed, or others are at work on them for too long.
         """
         aside: list[Path] = []
-        with _locked(self._lock_path):
+        with self._file.held() as held:
             for file in files:
+                if held < 0 and file == self.path:  # made since, by somebody who is writing to it
+                    continue
                 names = (self.path.with_name(f"{self.path.name}.replay.{n}") for n in itertools.count(time.time_ns()))
                 free = next(name for name in names if not os.path.lexists(name))
                 with suppress(FileNotFoundError):
@@ -176,32 +178,19 @@ class DeadLetters:
         text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
         if text:
             make_folder(self._folder)
-            with _locked(self._lock_path), _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
-                _put_line(file, text)
-                os.fsync(file)  # where they came from is removed next
+            self._file.append(text, is_bounded=False, is_durable=True)  # where they came from is removed next
 
-    def _write(self, line: bytes) -> bool:
-        if len(line) > self.max_bytes // 2:
-            return False
-        make_folder(self._folder)
-        with _locked(self._lock_path):
-            self._turn_over(len(line))
-            with _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
-                _put_line(file, line)
-        return True
 
-    def _turn_over(self, needed: int) -> None:
-        """Make the file the former one if it has no room."""
-        with suppress(FileNotFoundError):
-            if self.path.stat().st_size + needed > self.max_bytes // 2:
-                predecessor = former(self.path)
-                given_up = _count_lines(predecessor)
-                self.path.replace(predecessor)
-                self.expired += given_up
+class _LetterFile(AppendFile):
+    """Counts the letters that it gives up."""
 
-    @property
-    def _lock_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".lock")
+    given_up = 0
+
+    def turn_over(self) -> None:
+        """Make the file the former one; the caller holds the file."""
+        given_up = _count_lines(former(self.path))
+        super().turn_over()
+        self.given_up += given_up
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
@@ -235,58 +224,6 @@ def parse(line: bytes) -> DeadLetter | None:
 def former(path: Path) -> Path:
     """Return where the predecessor of a file lies."""
     return path.with_name(path.name + ".1")
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    """Open a regular file, made for its owner only; its descriptor is closed at the end."""
-    # Not blocking, so that a pipe planted here is found out rather than waited for.
-    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.open(path, flags | extra, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        yield file
-    finally:
-        os.close(file)
-
-
-def _put_line(file: int, line: bytes) -> None:
-    """Append a line; begin afresh after one that was torn when a disk was full or a process killed."""
-    size = os.fstat(file).st_size
-    if size:
-        os.lseek(file, size - 1, os.SEEK_SET)
-        if os.read(file, 1) != b"\n":
-            line = b"\n" + line
-    written = os.write(file, line)
-    if written != len(line):
-        raise OSError(f"only {written} of {len(line)} bytes found room")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep all others out, other threads of this process included; gives up after a second."""
-    with _opened(path, os.O_RDWR | os.O_CREAT) as file:
-        if sys.platform != "win32":
-            _lock(file)
-        try:
-            yield
-        finally:
-            if sys.platform != "win32":
-                # Closing would not do: a child forked meanwhile has the file open, too.
-                fcntl.flock(file, fcntl.LOCK_UN)
-
-
-if sys.platform != "win32":
-
-    def _lock(file: int) -> None:
-        for _ in range(_LOCK_TRIES):
-            with suppress(BlockingIOError):
-                # Not lockf, whose locks all threads of a process share.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            time.sleep(_LOCK_PAUSE)
-        raise OSError("the dead letters are held by another process")
 
 
 def _count_lines(path: Path) -> int:

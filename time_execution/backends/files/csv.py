@@ -6,21 +6,16 @@ import csv
 import io
 import math
 import os
-import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from time_execution.backends.base import BaseMetricsBackend
-from time_execution.backends.files.append_file import AppendFile, path_from_url
+from time_execution.backends.files.line_file import LineFileBackend
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import encode, encode_value, moment_text, nanoseconds_text
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.formats.spreadsheet import neutral
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
-
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
 
 REST = "fields"
 """The column that takes, as JSON, whatever has no column of its own."""
@@ -28,7 +23,7 @@ REST = "fields"
 COLUMNS = (TIMESTAMP, NAME, VALUE, HOSTNAME, ORIGIN, REST)
 
 
-class CSVBackend(BaseMetricsBackend):
+class CSVBackend(LineFileBackend):
     r"""Append each metric as a row (RFC 4180, UTF-8) to a file whose first line names the columns.
 
     Moments are ISO 8601 text, numbers plain, NaN and infinities empty; lists and dicts JSON. A text that a spreadsheet
@@ -52,9 +47,6 @@ class CSVBackend(BaseMetricsBackend):
         True
     """
 
-    wants_nanoseconds: ClassVar[bool] = True
-    repr_fields: ClassVar[tuple[str, ...]] = ("path",)
-
     def __init__(
         self,
         path: str | os.PathLike[str] = "metrics.csv",
@@ -64,26 +56,11 @@ class CSVBackend(BaseMetricsBackend):
         backup_count: int = 5,
     ) -> None:
         self.fieldnames = _checked(fieldnames)
-        header = _lines([[neutral(column) for column in self.fieldnames]])
-        self._file = AppendFile(path, max_bytes=max_bytes, backup_count=backup_count, header=header, quote=b'"')
-        self.path = self._file.path
+        header = _rows([[neutral(column) for column in self.fieldnames]])
+        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count, header=header, quote=b'"')
 
-    @classmethod
-    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
-        """Return the path of ``csv:///relative.csv`` or ``csv:////absolute.csv``; without one, nothing."""
-        return path_from_url(url)
-
-    def write_many(self, metrics: Sequence[Metric]) -> None:
-        """Append a batch.
-
-        Raises:
-            BackendDenied: When the path cannot be written to, or the file there has other columns.
-            BackendUnavailable: When the disk is full or fails, or the file stays locked.
-        """
-        now = time.time_ns()
-        rows = [self._row(metric, now) for metric in metrics]
-        if rows:
-            self._file.append(_lines(rows))
+    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
+        return _rows([self._row(metric, now) for metric in metrics])
 
     def _row(self, metric: Metric, now: int) -> list[Any]:
         fields, _ = snapshot_fields(metric)
@@ -110,7 +87,7 @@ def _cell(value: Any) -> Any:
     return encode_value(value)
 
 
-def _lines(rows: list[list[Any]]) -> bytes:
+def _rows(rows: list[list[Any]]) -> bytes:
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(rows)
     return buffer.getvalue().encode("utf-8", "backslashreplace")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from time_execution.backends.base import BaseMetricsBackend
-from time_execution.backends.files.append_file import AppendFile, path_from_url
+from time_execution.backends.files.line_file import LineFileBackend
 from time_execution.formats.json import document
 
 if TYPE_CHECKING:
-    from urllib.parse import SplitResult
-
     from time_execution.types import Metric
 
 
-class JSONLinesBackend(BaseMetricsBackend):
+class JSONLinesBackend(LineFileBackend):
     """Append each metric as a line of JSON (`time_execution.formats.json.document`) to a file.
 
     Thread-safe and fork-safe; any number of processes may write to one file, and lines are neither torn nor lost nor
@@ -40,9 +36,6 @@ class JSONLinesBackend(BaseMetricsBackend):
         {"name":"cpu.load","value":0.25,"timestamp":"1970-01-01T00:00:00.000000Z"}
     """
 
-    wants_nanoseconds: ClassVar[bool] = True
-    repr_fields: ClassVar[tuple[str, ...]] = ("path",)
-
     def __init__(
         self,
         path: str | os.PathLike[str] = "metrics.jsonl",
@@ -50,22 +43,7 @@ class JSONLinesBackend(BaseMetricsBackend):
         max_bytes: int | None = None,
         backup_count: int = 5,
     ) -> None:
-        self._file = AppendFile(path, max_bytes=max_bytes, backup_count=backup_count)
-        self.path = self._file.path
+        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count)
 
-    @classmethod
-    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
-        """Return the path of ``jsonl:///relative.jsonl`` or ``jsonl:////absolute.jsonl``; without one, nothing."""
-        return path_from_url(url)
-
-    def write_many(self, metrics: Sequence[Metric]) -> None:
-        """Append a batch.
-
-        Raises:
-            BackendDenied: When the path cannot be written to.
-            BackendUnavailable: When the disk is full or fails, or the file stays locked.
-        """
-        now = time.time_ns()
-        lines = [f"{document(metric, timestamp=now)}\n" for metric in metrics]
-        if lines:
-            self._file.append("".join(lines).encode())
+    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
+        return "".join([f"{document(metric, timestamp=now)}\n" for metric in metrics]).encode()

@@ -8,11 +8,10 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
+from time_execution.exceptions import ConfigurationError
 from time_execution.file_path import make_folder, to_file
 
 if sys.platform != "win32":
@@ -20,16 +19,12 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from urllib.parse import SplitResult
 
-_OPEN = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_OPEN = os.O_RDWR | os.O_APPEND
 # Not blocking, so that a pipe in the file's place is found out rather than waited for.
 _OPEN |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_LOCK_TIMEOUT = 10.0
 _LOCK_PAUSE = 0.0005
 _CHUNK = 1 << 20
-# What no waiting mends, until somebody changes the path or the permissions.
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
 
 
 class AppendFile:
@@ -48,6 +43,7 @@ class AppendFile:
         backup_count: Keep so many older files, as ``<path>.1`` (the latest), ``<path>.2`` and so on.
         header: The first line of each file; a file that begins otherwise is not written to.
         quote: What has to be closed before the end of a half-written line.
+        lock_timeout: Wait so many seconds at most while others write.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -61,6 +57,7 @@ class AppendFile:
         backup_count: int = 5,
         header: bytes = b"",
         quote: bytes = b"",
+        lock_timeout: float = 10.0,
     ) -> None:
         self.path = to_file(path)
         if max_bytes is not None:
@@ -70,57 +67,54 @@ class AppendFile:
         self.backup_count = backup_count
         self._header = header
         self._quote = quote
+        self._lock_timeout = lock_timeout
 
-    def append(self, data: bytes) -> None:
-        """Append lines, each with its end. Blocks while others write, up to 10 seconds.
+    def append(self, data: bytes, *, is_bounded: bool = True, is_durable: bool = False) -> None:
+        """Append lines, each with its end. Blocks while others write, up to `lock_timeout`.
+
+        Args:
+            data: The lines.
+            is_bounded: Turn over as `max_bytes` says; else the file grows, whatever its size.
+            is_durable: Return when the data is safe from a loss of power, too.
 
         Raises:
-            BackendDenied: When the path cannot be written to, or holds a file of another kind.
-            BackendUnavailable: When the disk is full or fails, or the file stays locked.
+            OSError: When the disk does not take it: with ``EINVAL`` when what is at the path is no such file,
+                `TimeoutError` when others hold it too long.
         """
-        try:
-            while not self._try_to_append(data):
-                pass
-        except OSError as exc:
-            denied = BackendDenied if exc.errno in _DENIED else BackendUnavailable
-            raise denied(f"{self.path} cannot be written to: {exc.strerror or type(exc).__name__}") from exc
-
-    def _try_to_append(self, data: bytes) -> bool:
-        """Append, or return False when the file at the path has become another one."""
-        with self._opened() as file, _locked(file):
-            size = os.fstat(file).st_size
-            if not self._is_current(file):
-                return False
-            if self.max_bytes is not None and size and size + len(data) > self.max_bytes:
-                self._turn_over()
-                return False
-            _write_all(file, self._beginning(file, size) + data, size)
-            return True
+        while True:
+            with self.held(create=True) as file:
+                size = os.fstat(file).st_size
+                if is_bounded and self.max_bytes is not None and size and size + len(data) > self.max_bytes:
+                    self.turn_over()
+                    continue
+                _write_all(file, self._beginning(file, size) + data, size)
+                if is_durable:
+                    os.fsync(file)
+                return
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        try:
-            file = os.open(self.path, _OPEN, 0o600)
-        except FileNotFoundError:
-            make_folder(self.path.parent)
-            file = os.open(self.path, _OPEN, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise BackendDenied(f"{self.path} is no regular file")
+    def held(self, *, create: bool = False) -> Iterator[int]:
+        """Keep everybody else from writing to the file; yields its descriptor, or -1 when there is none.
+
+        Who waits meanwhile writes to the file that is at the path then, be it another one.
+
+        Args:
+            create: Make the file when it is not there.
+
+        Raises:
+            OSError: As `append` does.
+        """
+        with ExitStack() as stack:
+            file = self._hold(stack, create=create)
+            while file >= 0 and not self._is_current(file):
+                stack.close()
+                file = self._hold(stack, create=create)
             yield file
-        finally:
-            os.close(file)
 
-    def _is_current(self, file: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file), self.path.stat(follow_symlinks=False))
-        except FileNotFoundError:
-            return False
+    def turn_over(self) -> None:
+        """Move the file and its predecessors one number up; the oldest is given up. The caller holds the file.
 
-    def _turn_over(self) -> None:
-        """Move the file and its predecessors one number up; the caller holds the file's lock.
-
-        Whoever holds the lock of the file at the path is alone in this: it gives up the path last.
+        Whoever holds the file at the path is alone in this: it gives up the path last.
         """
         last = 1
         while last < self.backup_count and self._backup(last).exists():
@@ -128,6 +122,52 @@ class AppendFile:
         for number in range(last, 1, -1):
             self._backup(number - 1).replace(self._backup(number))
         self.path.replace(self._backup(1))
+
+    def _hold(self, stack: ExitStack, *, create: bool) -> int:
+        """Open and lock the file at the path, until the stack ends; -1 when there is none."""
+        try:
+            file = self._open(create=create)
+        except FileNotFoundError:
+            if not create:
+                return -1
+            make_folder(self.path.parent)
+            file = self._open(create=True)
+        stack.callback(os.close, file)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(self.path))
+        stack.enter_context(self._locked(file))
+        return file
+
+    def _open(self, *, create: bool) -> int:
+        return os.open(self.path, _OPEN | os.O_CREAT if create else _OPEN, 0o600)
+
+    @contextmanager
+    def _locked(self, file: int) -> Iterator[None]:
+        """Hold the lock of the opened file, which excludes everyone who opened it, in this process, too."""
+        if sys.platform == "win32":
+            yield
+            return
+        deadline = time.monotonic() + self._lock_timeout
+        # Tried, not waited for: a process that was stopped while it holds the lock must not stop all others.
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, "it stays locked by another process", str(self.path)) from None
+                time.sleep(_LOCK_PAUSE)
+        try:
+            yield
+        finally:
+            # Not left to closing: a child that was forked meanwhile has the file open, too, and would keep the lock.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _is_current(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), self.path.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            return False
 
     def _backup(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -140,40 +180,11 @@ class AppendFile:
         if begins != self._header:
             if self._header.startswith(begins):  # half-written, and nothing after it
                 return self._header[size:]
-            raise BackendDenied(f"{self.path} begins with another header")
+            raise OSError(errno.EINVAL, "it begins with another header", str(self.path))
         if _read(file, size - 1, 1) == b"\n":
             return b""
         is_open = self._quote and sum(chunk.count(self._quote) for chunk in _chunks(file)) % 2
         return self._quote + b"\n" if is_open else b"\n"
-
-
-def path_from_url(url: SplitResult) -> dict[str, Any]:
-    """Return the path of ``scheme:///relative`` or ``scheme:////absolute``; without one, nothing."""
-    path = unquote(f"{url.netloc}{url.path}".removeprefix("/"))
-    return {"path": path} if path else {}
-
-
-@contextmanager
-def _locked(file: int) -> Iterator[None]:
-    """Hold a file's lock, which excludes everyone who opened it, in this process, too."""
-    if sys.platform == "win32":
-        yield
-        return
-    deadline = time.monotonic() + _LOCK_TIMEOUT
-    # Tried, not waited for: a process that was stopped while it holds the lock must not stop all others.
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise BackendUnavailable("the file stays locked by another process") from None
-            time.sleep(_LOCK_PAUSE)
-    try:
-        yield
-    finally:
-        # Not left to closing: a child that was forked meanwhile has the file open, too, and would keep the lock.
-        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _write_all(file: int, data: bytes, size: int) -> None:

@@ -1,0 +1,83 @@
+"""`LineFileBackend`: what backends have in common that append lines to a file which many processes may write."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
+
+from time_execution.append_file import AppendFile
+from time_execution.backends.base import BaseMetricsBackend
+from time_execution.exceptions import BackendDenied, BackendUnavailable
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from time_execution.types import Metric
+
+# What no waiting mends, until somebody changes the path, the permissions or what lies there.
+_DENIED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ELOOP,
+    errno.EMLINK,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EINVAL,
+}
+
+
+class LineFileBackend(BaseMetricsBackend):
+    """Appends a batch as lines, all of them or none. Thread-safe and fork-safe; blocks as long as the disk does.
+
+    Args:
+        path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
+        **options: Those of `time_execution.append_file.AppendFile`.
+
+    Raises:
+        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
+    """
+
+    wants_nanoseconds: ClassVar[bool] = True
+    repr_fields: ClassVar[tuple[str, ...]] = ("path",)
+
+    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+        self._file = AppendFile(path, **options)
+        self.path = self._file.path
+
+    @classmethod
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+        """Return the path of ``scheme:///relative`` or ``scheme:////absolute``; without one, nothing."""
+        path = unquote(f"{url.netloc}{url.path}".removeprefix("/"))
+        return {"path": path} if path else {}
+
+    def write_many(self, metrics: Sequence[Metric]) -> None:
+        """Append a batch.
+
+        Raises:
+            BackendDenied: When the path cannot be written to, or what lies there is no such file.
+            BackendUnavailable: When the disk is full or fails, or the file stays locked.
+        """
+        lines = self._lines(metrics, time.time_ns())
+        if not lines:
+            return
+        try:
+            self._file.append(lines)
+        except OSError as exc:
+            error = BackendDenied if exc.errno in _DENIED else BackendUnavailable
+            raise error(f"{self.path} cannot be written to: {exc.strerror or type(exc).__name__}") from exc
+
+    @abstractmethod
+    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
+        """Return metrics as lines, each with its end.
+
+        Args:
+            metrics: What is to be written.
+            now: Nanoseconds since the epoch, for those without a ``timestamp``.
+        """
