@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import time
 from typing import Any
 
 import pytest
 
+from time_execution import flush, settings, time_execution, write_metric
 from time_execution.backends.base import (
     BaseMetricsBackend,
     batch_sender,
@@ -15,6 +17,7 @@ from time_execution.backends.base import (
     raise_unless_stored,
     single_sender,
 )
+from time_execution.backends.threaded import ThreadedBackend
 from time_execution.exceptions import BackendError, BackendRejected, BackendUnavailable
 from time_execution.types import STORED, Metric, Reject, Retry, Stored
 
@@ -299,3 +302,20 @@ def test_representation_shows_only_what_is_named():
 
     assert repr(Secretive()) == "Secretive(host='db', missing=None)"
     assert repr(ByWrite()) == "ByWrite()"
+
+
+@pytest.mark.parametrize("is_queued", [False, True], ids=["direct", "queued"])
+def test_backend_that_only_writes_may_ask_for_nanoseconds(is_queued):
+    """What `wants_nanoseconds` asks for is given to a plain ``write`` as well, whichever way the metric takes."""
+
+    class Nano(ByWrite):
+        wants_nanoseconds = True
+
+    store = Nano()
+    settings.configure(backends=[ThreadedBackend(store) if is_queued else store])
+    time_execution(name="call")(lambda: None)()
+    write_metric("by hand", timestamp=MOMENT)
+    assert flush(5.0)
+    measured, written = (metric["timestamp"] for metric in store.seen)
+    assert abs(measured - time.time_ns()) < 60 * 10**9
+    assert written == NANOSECONDS

@@ -154,6 +154,22 @@ def test_the_disk_is_never_the_callers_trouble(path):
     assert letters.append(metric(2), "rejected")
 
 
+def test_what_is_put_back_pushes_nothing_out(path, monkeypatch):
+    """Lines that go back are all kept, whatever the bound, and are safe from a loss of power before it is said."""
+    letters = DeadLetters(path, max_bytes=16 << 10)
+    letters.append(metric(0), "rejected")
+    line = path.read_bytes()
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_size), real(file)))
+    for _ in range(4):
+        letters.put_back([line] * 50)
+    assert len(list(read(path))) == 201
+    assert not path.with_name("letters.jsonl.1").exists()
+    assert synced == [len(line) * (1 + 50 * number) for number in range(1, 5)]
+    assert letters.expired == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locks are POSIX's")
 def test_a_lock_that_is_never_released_is_not_waited_for(path):
     """A process that was stopped while writing costs letters, counted, not the worker."""

@@ -5,8 +5,10 @@
 ... def hello():
 ...     return "World"
 
-`settings` says where metrics go, `time_execution` measures, `write_metric` writes one by hand, and `flush`, `stats` and
-`shutdown` cover all configured backends. Everything else is imported from its own module.
+`settings` says where metrics go. `time_execution` measures calls, `block` a stretch of code, `methods` those of a
+class; `write_metric` writes a metric by hand. `flush`, `stats` and `shutdown` cover all configured backends, and
+`install_sigterm` lets SIGTERM deliver what is queued. Backends, hooks, reports and the test kit are in modules of their
+own.
 """
 
 from __future__ import annotations

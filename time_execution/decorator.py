@@ -94,6 +94,9 @@ class TimeExecution:
     def block(self, name: str, /, **fields: Any) -> Block:
         """Return a context manager, for ``with`` and ``async with``, that measures a block of code.
 
+        Hooks run as for calls. It may be used again and again. What is put into its ``fields`` while it is open is
+        stored, too.
+
         Args:
             name: The series.
             **fields: Constant fields of the metric; none of its core fields.

@@ -32,7 +32,7 @@ def flush(timeout: float | None = None) -> bool:
 
 
 def shutdown(timeout: float | None = None) -> None:
-    """Deliver what is queued and close every configured backend; metrics written later are counted as rejected.
+    """Deliver what is queued and close every configured backend; queues count what comes later as rejected.
 
     Args:
         timeout: The longest wait for all of them together, in seconds; None gives each its own ``shutdown_timeout``.

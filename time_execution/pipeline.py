@@ -154,10 +154,10 @@ def emit(metric: Metric) -> None:
 
 
 def write_metric(name: str, **fields: Any) -> None:
-    """Write a metric by hand: no field is added, no hook runs.
+    """Write a metric by hand: no field is added, no hook runs, and it is neither sampled nor filtered by its name.
 
     A backend that is written to directly gets exactly these fields; a queue and our own stores add ``timestamp`` when
-    it is absent. Never raises what a backend raises.
+    it is absent. Never raises what a backend raises. `emit` writes a `Metric` with a kind and a unit.
 
     Args:
         name: The series.

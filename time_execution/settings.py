@@ -143,13 +143,13 @@ class Settings:
         backends: Where metrics go: instances, in order.
         hooks: What runs after each measured call, in order.
         duration_field: The name under which the duration is stored; ``value`` unless set.
-        origin: Stored as ``origin`` with each metric, when set.
-        hostname: Stored with each metric; this machine's name unless set.
+        origin: Stored as ``origin`` with each timing, when set.
+        hostname: Stored with each timing; this machine's name unless set.
         raise_errors: Let exceptions of hooks and direct backends reach the caller; for tests only.
-        enabled: False makes every decorator do nothing.
-        sample_rate: The share of calls that are measured, 0 to 1; the others run undisturbed.
-        include: Patterns (`fnmatch`) of the names to measure; empty for all.
-        exclude: Patterns of names not to measure.
+        enabled: False makes decorators, blocks and `write_metric` do nothing.
+        sample_rate: The share of calls and blocks that are measured, 0 to 1; the others run undisturbed.
+        include: Patterns (`fnmatch`) of the names of calls and blocks to measure; empty for all.
+        exclude: Patterns of their names not to measure.
         log_interval: One log line for each kind of trouble with a hook or a direct backend in so many seconds; for the
             whole process, never for a block.
     """
@@ -159,7 +159,9 @@ class Settings:
 
         With nothing given, read the environment (``TIME_EXECUTION_*``), then ``[tool.time_execution]`` in
         ``pyproject.toml`` or ``[time_execution]`` in ``setup.cfg``; should none of them name a backend and none be
-        set yet, metrics are kept in the SQLite file ``metrics.db`` of the working directory.
+        set yet, metrics are kept in the SQLite file ``metrics.db`` of the working directory. The variable
+        ``TIME_EXECUTION_CONFIG`` names another file; ``TIME_EXECUTION_DISABLED=1`` keeps everything off, whatever is
+        configured.
         Thread-safe. Blocks while a backend that an earlier call built itself is closed.
 
         Args:
@@ -186,7 +188,7 @@ class Settings:
         """Return a context manager that changes settings for a block, in this thread or task only.
 
         Threads started inside do not inherit it; asyncio tasks created inside do. Changes that `configure` makes
-        meanwhile do not show in the block.
+        meanwhile do not show in the block. Backends that it made of a class, a path or a URL are closed at its end.
 
         Raises:
             ConfigurationError: When a setting is unknown, its value is wrong, or it holds for whole processes only.

@@ -1,7 +1,7 @@
 """The wrapper of a measured function: one for each kind of callable.
 
 The fast way of a wrapper is all that a call pays for when no hook and no direct backend has to see it: two readings
-of the clock, two comparisons and an append. Where hooks that run after the call, or direct backends, have to see it,
+of the clock, three comparisons and an append. Where hooks that run after the call, or direct backends, have to see it,
 `Plan.tell` is what it pays for besides. Everything else goes through `_call` and its siblings.
 
 A wrapper has the globals of the function that it wraps, and uses none of them: they may hold a ``len`` of their own,

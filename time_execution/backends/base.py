@@ -35,8 +35,8 @@ BatchSender = Callable[[Sequence[Metric]], Results]
 class BaseMetricsBackend:
     """Base of all backends: override `write`, `bulk_write` or `write_many`; the other two follow from it.
 
-    A backend is called by one thread at a time: by the worker of a `ThreadedBackend`, or, when it is configured
-    directly, by whichever thread made the metric; a backend meant for direct use guards its own state.
+    The worker of a `ThreadedBackend` alone calls the backend behind it. One that is configured directly is called by
+    whichever thread made the metric, by several at once: it guards its own state.
 
     Attributes:
         wants_nanoseconds: True when ``timestamp`` should arrive as integer nanoseconds instead of a datetime.
@@ -236,8 +236,10 @@ class PlainWriter(NamedTuple):
 
 
 def plain_writer(backend: Any) -> PlainWriter | None:
-    """Return how to write to a backend that has ``write`` and nothing better, or None."""
+    """Return how to write to a backend that has ``write`` and nothing better, and takes a datetime; or None."""
     if not _has(backend, "write") or _has(backend, "write_many") or _has(backend, "bulk_write"):
+        return None
+    if getattr(backend, "wants_nanoseconds", False):  # which `batch_sender` sees to
         return None
     write: Callable[..., None] = backend.write
     taken = _first_parameter(write)

@@ -43,9 +43,9 @@ class ThreadedBackend(QueuedBackend):
     empty queue and a worker of its own. The thread is a daemon, started by the first metric.
 
     Args:
-        backend: An instance, a class, or the import path of a class.
-        backend_args: Positional arguments for the class.
-        backend_kwargs: Keyword arguments for the class.
+        backend: An instance, or a class, a factory or the import path of one.
+        backend_args: Positional arguments for what makes it.
+        backend_kwargs: Keyword arguments for what makes it.
         queue_maxsize: The most metrics that wait or are on their way.
         queue_timeout: The longest sleep of the idle worker, in seconds.
         worker_limit: The worker ends after so many metrics and a fresh one takes over; None for never.
@@ -59,8 +59,9 @@ class ThreadedBackend(QueuedBackend):
             the next process whose backend has the same class and ``repr``.
         dead_letters: A file for the metrics that the backend refuses for good; by default beside the spool, and
             without a spool they are only counted.
-        retry: Pauses after failures, and when to give up: by default after 5 minutes, with a spool after an hour.
-        shutdown_timeout: The longest wait for the rest when the process ends, in seconds.
+        retry: Pauses after failures, and when to give up. Without one, after 5 minutes, with a spool after an hour.
+        shutdown_timeout: The longest wait for the rest when the process ends, or `close` names none, in seconds.
+        clock: Returns seconds, never going back; tests hand in their own.
 
     Raises:
         ConfigurationError: When an argument is of the wrong type, a bound could not be kept, or nothing can be
@@ -154,7 +155,7 @@ class ThreadedBackend(QueuedBackend):
     def write(self, /, name: str, **data: Any) -> None:
         """Queue one metric and return; what is in ``data`` is copied, so later changes do not show.
 
-        Never raises and never waits, but for the overflow policies ``block`` and ``spool``.
+        Never raises and never waits, but for the overflow policies ``block`` and ``spool`` and a durable spool.
         """
         self.enqueue(Metric({NAME: name, **data}, kind="value"))
 

@@ -50,8 +50,8 @@ class Spool:
         max_bytes: The most that each process keeps in it for each backend, at least 64 KiB; beyond it the oldest rows
             give way.
         max_age: Rows older than so many seconds are given up; None keeps them for as long as it takes.
-        durable: Have each commit on the disk before going on. Without it a kill loses nothing either, but the loss of
-            power may cost the last commits.
+        durable: Write every metric to the disk, safe from a loss of power, before the caller goes on. Without it a kill
+            costs what is still in memory, and a loss of power may cost the last commits besides.
         clock: Returns seconds, never going back.
         wall_clock: Returns seconds since the epoch; asked once for each store.
 

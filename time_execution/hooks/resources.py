@@ -76,7 +76,7 @@ def _rss_reader() -> Callable[[], int]:
     try:
         import psutil  # noqa: PLC0415 - only when asked for
     except ImportError as exc:
-        raise MissingExtraError("rss=True needs psutil: pip install timeexecution[timer]") from exc
+        raise MissingExtraError("rss=True needs psutil: pip install 'timeexecution[timer]'") from exc
     process = psutil.Process()
 
     def read() -> int:
