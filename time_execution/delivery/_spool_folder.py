@@ -108,7 +108,8 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: When it cannot be made, is a symbolic link, or everyone may write to it.
     """
-    file_path.make_folder(path)
+    if not path.exists():
+        file_path.make_folder(path)
     _check_folder(path)
 
 
