@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from time_execution.config.place import UnfitError
+from time_execution.complaint import UnfitError
 from time_execution.config.text import convert, duration, size, split_backends, split_list
 
 

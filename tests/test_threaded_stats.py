@@ -25,6 +25,7 @@ KEYS = {
     "retried",
     "duplicates_suppressed",
     "dead_letters",
+    "corrupt_files",
     "bytes",
     "oldest_age",
     "last_error",

@@ -39,8 +39,8 @@ class Block:
 
     __slots__ = ("_hooks", "_plan", "_started", "_target", "fields")
 
-    def __init__(self, name: str, fields: dict[str, Any]) -> None:
-        target = _targets.get(name)
+    def __init__(self, name: Any, fields: dict[str, Any]) -> None:
+        target = _targets.get(name) if isinstance(name, str) else Target(None, name)  # which refuses it
         if target is None:
             if len(_targets) >= _MAX_TARGETS:  # names made at run time must not pile up
                 _targets.clear()

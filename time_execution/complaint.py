@@ -1,4 +1,4 @@
-"""Where in the configuration something stands, and how to complain of it without telling a secret.
+"""Where in the configuration something stands, what is wrong with it, and how to say so without telling a secret.
 
 A message names the key, the type of what was given and what would be right, never the value. The text of somebody
 else's exception is passed on only when none of the secrets of the place occurs in it.
@@ -7,7 +7,7 @@ else's exception is passed on only when none of the secrets of the place occurs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from time_execution.exceptions import ConfigurationError, MissingExtraError
@@ -72,6 +72,24 @@ class Place:
     def shows(self, text: str) -> bool:
         """Whether a text holds none of the secrets, and so may be shown."""
         return not any(secret in text for secret in self._secrets)
+
+
+class UnfitError(ValueError):
+    """A value is not what a key takes; ``wanted`` says what would be right, ``at`` where in the value it went wrong."""
+
+    def __init__(self, wanted: str, *, at: str = "", got: str | None = None) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+        self.at = at
+        self.got = got
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return ``"; did you mean …?"`` when a known name is close, otherwise nothing."""
+    import difflib  # noqa: PLC0415 - takes time to import, and is needed only when something is wrong
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def kind_of(value: object) -> str:

@@ -10,9 +10,12 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from time_execution.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 # What the kernel says of a path that no waiting mends; a file system that is away may come back.
 _FOREVER = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
@@ -45,6 +48,14 @@ def to_file(path: Any, *, key: str = "path") -> Path:
     if obstacle is not None:
         raise ConfigurationError(f"{key} must be the path of a file that can be written: {obstacle}")
     return absolute
+
+
+def path_from_url(url: SplitResult) -> dict[str, str]:
+    """Return the path of ``scheme:///relative`` or ``scheme:////absolute`` as an option; without one, nothing."""
+    from urllib.parse import unquote  # noqa: PLC0415 - whoever has parsed a URL has loaded it
+
+    path = unquote(f"{url.netloc}{url.path}".removeprefix("/"))
+    return {"path": path} if path else {}
 
 
 def obstacle_to(path: Path) -> str | None:

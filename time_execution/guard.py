@@ -154,6 +154,13 @@ class Step:
         return Failed(error)
 
 
+def label_of(thing: Any) -> str:
+    """Return the label of a hook or a backend: the name of the function, or of the object's class."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
+
+
 def _is_from_signal(exc: Exception) -> bool:
     """Whether a signal handler of the application raised it, which Python runs in the main thread wherever that is."""
     if threading.current_thread() is not threading.main_thread():

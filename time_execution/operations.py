@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from time_execution.guard import Failed, Step, faults
-from time_execution.hooks.chain import label_of
+from time_execution.guard import Failed, Step, faults, label_of
 from time_execution.settings import current
 
 

@@ -11,8 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from time_execution.backends.base import QueuedBackend, plain_writer, single_sender
-from time_execution.guard import Step, faults
-from time_execution.hooks.chain import label_of
+from time_execution.guard import Step, faults, label_of
 from time_execution.settings import Snapshot, current
 from time_execution.types import CORE_FIELDS, NAME, Metric
 

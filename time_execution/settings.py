@@ -21,7 +21,7 @@ from time_execution import config
 from time_execution.backends.base import QueuedBackend
 from time_execution.exceptions import ConfigurationError
 from time_execution.forking import on_fork
-from time_execution.guard import Step, faults
+from time_execution.guard import Step, faults, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -110,7 +110,7 @@ class Live:
         for backend in {id(backend): backend for backend in in_force}.values():
             tell = getattr(backend, "after_fork", None)
             if callable(tell) and not isinstance(backend, QueuedBackend):
-                Step(tell, kind="backend", label=type(backend).__qualname__, raises=False).attempt()
+                Step(tell, kind="backend", label=label_of(backend), raises=False).attempt()
 
     def _compare_with(self) -> None:
         self.version = _OVERRIDDEN if self._blocks else self.snapshot.version
@@ -239,7 +239,14 @@ class Settings:
 
 
 class Override:
-    """Settings for a block. Not to be shared between threads; may be entered again after it was left."""
+    """Settings for a block. Not to be shared between threads; may be entered again after it was left.
+
+    Entering makes the backends that were given as a class, a path or a URL, and leaving closes them: both may block.
+
+    Raises:
+        ConfigurationError: When entered while it is open, or when a hook or backend cannot be made.
+        MissingExtraError: When a backend needs a client that is not installed.
+    """
 
     def __init__(self, changes: dict[str, Any]) -> None:
         self._changes = changes

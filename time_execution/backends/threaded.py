@@ -251,10 +251,10 @@ class ThreadedBackend(QueuedBackend):
 
         Returns:
             ``offered``, ``accepted``, ``delivered``, ``pending``, ``queued``, ``in_flight``, ``spooled``, ``adopted``,
-            ``retries``, ``retried``, ``duplicates_suppressed``, ``dead_letters``, ``worker_restarts``, ``failures``
-            (int); ``rejected`` and ``dropped`` (dict of reason to int); ``bytes`` (int); ``oldest_age`` (float
-            seconds); ``last_error``, ``disk_error`` (str or None); ``state`` (``ok``, ``failing``, ``open``);
-            ``backend`` (what its own ``stats`` returns, if it has one).
+            ``retries``, ``retried``, ``duplicates_suppressed``, ``dead_letters``, ``corrupt_files``,
+            ``worker_restarts``, ``failures``, ``bytes`` (int); ``rejected`` and ``dropped`` (dict of reason to int);
+            ``oldest_age`` (float seconds); ``last_error``, ``disk_error`` (str or None); ``state`` (``ok``,
+            ``failing``, ``open``); ``backend`` (what its own ``stats`` returns, if it has one).
         """
         self.channel.check_process()
         with self.channel.lock:

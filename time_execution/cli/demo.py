@@ -13,6 +13,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from time_execution.cli.bounds import whole
 from time_execution.cli.say import say
 from time_execution.cli.table import Screen
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--db", type=Path, metavar="FILE", help="where to store metrics (default: a temporary file)")
     parser.add_argument(
-        "-n", "--limit", default="15", metavar="N", help="show so many functions (default: %(default)s)"
+        "-n", "--limit", type=whole(0), default=15, metavar="N", help="show so many functions (default: %(default)s)"
     )
     parser.set_defaults(run=run)
 
@@ -74,7 +75,7 @@ def _commands(arguments: argparse.Namespace, folder: Path, database: Path) -> li
         source = Path(argparse.__file__).read_bytes()
         (folder / "code" / "argparse.py").write_bytes(source)
         run_it += ["compileall.*", "-m", "compileall", "-q", "-f", str(folder / "code")]
-    return [run_it, ["report", str(database), "--limit", arguments.limit]]
+    return [run_it, ["report", str(database), "--limit", str(arguments.limit)]]
 
 
 def _sample(folder: Path) -> Path:

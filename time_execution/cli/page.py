@@ -99,9 +99,7 @@ def _digest(text: str) -> str:
 
 
 def _head(database: str, stats: Sequence[FunctionStats]) -> str:
-    title = (
-        f'<header><h1>What functions cost</h1><p class="quiet">{escape(str(Path(database).name))}{_range(stats)}</p>'
-    )
+    title = f'<header><h1>What functions cost</h1><p class="quiet">{escape(Path(database).name)}{_range(stats)}</p>'
     if not stats:
         return (
             f'{title}<p class="lead">There is no metric in this range.</p><p>To make some: '

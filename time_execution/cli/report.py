@@ -198,8 +198,8 @@ def _document(arguments: argparse.Namespace, chosen: list[FunctionStats]) -> dic
         "database": arguments.file,
         "since": _iso(arguments.since),
         "until": _iso(arguments.until),
-        "functions": [_fields(row) for row in [row for row in chosen if row.is_timing]],
-        "values": [_fields(row) for row in [row for row in chosen if not row.is_timing]],
+        "functions": [_fields(row) for row in chosen if row.is_timing],
+        "values": [_fields(row) for row in chosen if not row.is_timing],
     }
 
 
@@ -215,13 +215,18 @@ def _iso(value: datetime | None) -> str | None:
 
 
 def _print_csv(chosen: list[FunctionStats]) -> None:
-    from time_execution.cli.spreadsheet import write_csv
+    import csv
+
+    from time_execution.formats.spreadsheet import neutral
 
     heads = ("name", "kind", "unit", "calls", "errors", *_ALL_NUMBERS, "first_seen", "last_seen")
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(newline="")  # the lines end as the format says, also where text files' lines end otherwise
-    write_csv(sys.stdout, heads, ([*_fields(row).values()] for row in chosen))
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(heads)
+    for row in chosen:
+        writer.writerow([neutral(cell) if isinstance(cell, str) else cell for cell in _fields(row).values()])
 
 
 def _write_page(arguments: argparse.Namespace, stats: list[FunctionStats], chosen: list[FunctionStats]) -> int:

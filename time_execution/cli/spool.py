@@ -155,13 +155,12 @@ def purge_path(arguments: argparse.Namespace) -> int:
 def _purge_letters(path: Path, until: datetime | None) -> int:
     """Remove the letters that were refused before a moment, all of them without one."""
     kin = letters.find_proved(path)
-    limit = None if until is None else to_iso(until)
     removed = 0
 
     def judge(lines: Sequence[tuple[bytes, DeadLetter]]) -> Iterator[bytes]:
         nonlocal removed
         for line, letter in lines:
-            if limit is None or to_iso(letter.time) < limit:
+            if until is None or letter.time < until:
                 removed += 1
             else:
                 yield line

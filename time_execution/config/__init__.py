@@ -9,10 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from time_execution.config.schema import FIELDS, Values, expect, validate
+from time_execution.config.schema import FIELDS, Values, expect, expect_length, validate
 
 if TYPE_CHECKING:
-    from time_execution.backends.registry import import_string
     from time_execution.config.build import (
         close_backend,
         resolve_backend,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 else:
     # Importing the package needs the settings' names and defaults; the rest waits for something to be configured.
     _LAZY = {
-        "import_string": "time_execution.backends.registry",
         "close_backend": "time_execution.config.build",
         "resolve_backend": "time_execution.config.build",
         "resolve_backends": "time_execution.config.build",
@@ -41,7 +39,8 @@ else:
         if name not in _LAZY:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)
-        return getattr(import_module(_LAZY[name]), name)
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
 
 
 __all__ = [
@@ -51,8 +50,8 @@ __all__ = [
     "defaults_when_nothing",
     "discover",
     "expect",
+    "expect_length",
     "from_file",
-    "import_string",
     "is_disabled",
     "resolve_backend",
     "resolve_backends",

@@ -9,11 +9,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.factory import attempt, imported, make, make_backend
 from time_execution.backends.registry import TABLE, THREADED_BACKEND, import_string, load
-from time_execution.complaint import URL, Place, kind_of
+from time_execution.complaint import URL, Place, kind_of, suggestion
 from time_execution.config.options import arrange
-from time_execution.config.place import suggestion
 from time_execution.exceptions import ConfigurationError
-from time_execution.guard import Step
+from time_execution.guard import Step, label_of
 from time_execution.quietlog import QuietLog
 from time_execution.signature import mismatch, shape_of
 from time_execution.types import VALUE
@@ -90,13 +89,13 @@ def close_backend(backend: Any) -> None:
 
     Blocks as long as the backend's ``close`` does.
     """
-    label = type(backend).__qualname__
+    label = label_of(backend)
     close, undelivered = getattr(backend, "close", None), getattr(backend, "undelivered", None)
     if callable(close):
         Step(close, kind="backend", label=label, raises=False).attempt()
     lost = Step(undelivered, kind="backend", label=label, raises=False).attempt() if callable(undelivered) else 0
     if type(lost) is int and lost:
-        store = type(getattr(backend, "backend", backend)).__qualname__
+        store = label_of(getattr(backend, "backend", backend))
         # In a window of its own, since each such line tells of other metrics.
         QuietLog().tell("undelivered", f"metrics lost because {store} did not take them before it was closed: {lost}")
 
@@ -191,7 +190,7 @@ def _options_of(url: SplitResult, target: Any, options: Mapping[str, Any], place
 def _loaded(scheme: str, place: Place) -> Any:
     if scheme not in TABLE:
         there_are = ", ".join(sorted(TABLE))
-        raise place.error(f"no backend has that name{suggestion(scheme, list(TABLE))} (there are {there_are})")
+        raise place.error(f"no backend has that name{suggestion(scheme, TABLE)} (there are {there_are})")
     try:
         return load(scheme)
     except ConfigurationError as exc:

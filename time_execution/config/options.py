@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, cast
 
 from time_execution.backends.registry import THREADED_BACKEND, import_string
-from time_execution.config.place import UnfitError, suggestion
+from time_execution.complaint import UnfitError, suggestion
 from time_execution.config.text import convert
 from time_execution.exceptions import ConfigurationError
 
@@ -186,5 +186,5 @@ def _fit(value: Any, taker: _Taker, place: Place) -> Any:
 def _unknown(name: str, known: Mapping[str, _Taker], place: Place) -> ConfigurationError:
     own = ", ".join(sorted(name for name, taker in known.items() if taker.group == "own")) or "none"
     others = ", ".join(sorted(name for name, taker in known.items() if taker.group != "own"))
-    shown = f"{name!r}{suggestion(name, list(known))}" if name.isidentifier() and place.shows(name) else "(not a name)"
+    shown = f"{name!r}{suggestion(name, known)}" if name.isidentifier() and place.shows(name) else "(not a name)"
     return place.error(f"unknown option {shown} (its own: {own}; of delivery: {others})")

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from time_execution.backends.base import is_backend
-from time_execution.complaint import URL, Place, kind_of
-from time_execution.config.place import UnfitError, suggestion
+from time_execution.complaint import URL, Place, UnfitError, kind_of, suggestion
 from time_execution.types import HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP
 
 if TYPE_CHECKING:
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
 
 Check = Callable[[Any], Any]
 _T = TypeVar("_T")
-
-
-class Field(NamedTuple):
-    """One setting: its default, and the check that returns the value to use."""
-
-    default: Any
-    validator: Check
 
 
 def _backends(value: Any) -> tuple[Any, ...]:
@@ -134,8 +126,8 @@ class Values:
         return self.shown(type(self).__name__)
 
 
-FIELDS: Mapping[str, Field] = {item.name: Field(item.default, item.metadata["check"]) for item in fields(Values)}
-"""Every setting by name."""
+FIELDS: Mapping[str, Check] = {item.name: item.metadata["check"] for item in fields(Values)}
+"""Every setting by name, with the check that returns the value to use."""
 
 
 def validate(mapping: Mapping[str, Any], *, source: str = "settings.configure()") -> dict[str, Any]:
@@ -165,7 +157,7 @@ def check(name: str, value: Any, place: Place) -> Any:
     if name not in FIELDS:
         raise unknown(name, place)
     try:
-        return FIELDS[name].validator(value)
+        return FIELDS[name](value)
     except UnfitError as exc:
         complaint, at = f"expected {exc.wanted}, got {exc.got or kind_of(value)}", exc.at
     raise place.error(complaint, at=at)
@@ -186,6 +178,11 @@ def expect(wanted: str, value: object, *, where: str, is_right: bool) -> None:
     if not is_right:
         got = "an empty str" if value == "" else kind_of(value)
         raise Place(where).error(f"expected {wanted}, got {got}")
+
+
+def expect_length(value: object, *, where: str) -> None:
+    """Refuse what is no number of characters; see `expect`."""
+    expect("a number of characters from 1 on", value, where=where, is_right=type(value) is int and value >= 1)
 
 
 def unknown(name: object, place: Place) -> ConfigurationError:

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from time_execution.complaint import Place
+from time_execution.complaint import Place, UnfitError
 from time_execution.config.options import read_secret
-from time_execution.config.place import UnfitError
 from time_execution.config.schema import FIELDS, Values, check, unknown
 from time_execution.config.text import convert, split_backends, split_list
 

@@ -12,8 +12,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Literal
 
-from time_execution.complaint import URL
-from time_execution.config.place import UnfitError
+from time_execution.complaint import URL, UnfitError
 from time_execution.formats.redaction import REDACTOR
 
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
-import weakref
 from collections import Counter, deque
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -16,6 +14,7 @@ from time_execution.delivery._spool_folder import DATABASE, LOCK, files_in, safe
 from time_execution.delivery._spool_orphan import Orphan, claim, finish_moves
 from time_execution.delivery._spool_owned import EXPIRED, SPOOL_CORRUPT, Line, OwnedFile
 from time_execution.delivery._spool_rows import NotOurs, Row, RowFile
+from time_execution.forking import hold_forks_up
 from time_execution.formats.json import pack
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ _ADOPT_ROWS = 500
 _ADOPT_FILES = 16
 _ALL = 1 << 60
 _MAX_NEWS = 20
-_FORK_WAIT = 1.0
 
 
 class SpoolStore:
@@ -73,7 +71,7 @@ class SpoolStore:
         self.duplicates = 0
         self._closed = False
         self._reset()
-        _track(self)
+        hold_forks_up(self)
 
     def _reset(self) -> None:
         self.lock = threading.RLock()
@@ -187,8 +185,8 @@ class SpoolStore:
                 if entered:
                     self._orphans += fresh
                     return len(self._orphans)
-        for orphan in fresh:
-            orphan.release()
+            for orphan in fresh:
+                orphan.release()
         return 0
 
     def _claimed(self) -> Iterator[Orphan]:
@@ -289,6 +287,10 @@ class SpoolStore:
             self._file.close(remove=not self._line.count)
             self._closed = True
 
+    def fork_locks(self) -> tuple[threading.RLock, ...]:
+        """Return the locks that a fork waits for."""
+        return self.claim_lock, self.lock
+
     def after_fork(self) -> None:
         """Forget, in a forked child, the rows and files that are the parent's. Idempotent."""
         if self._pid == os.getpid():
@@ -321,44 +323,3 @@ class SpoolStore:
 
 def _encoded(key: str | None) -> bytes | None:
     return None if key is None else key.encode("utf-8", "replace")
-
-
-# SQLite's own locks are not made for forks: one held by another thread at that moment would stay held in the child for
-# ever. So a fork waits, for a moment at the most, until no store is at work.
-_stores: weakref.WeakSet[SpoolStore] = weakref.WeakSet()
-_is_registered = False
-
-
-class _Paused(threading.local):
-    """The locks that a fork of this thread took: several threads may fork at once."""
-
-    def __init__(self) -> None:
-        self.locks: list[threading.RLock] = []
-
-
-_paused = _Paused()
-
-
-def _track(store: SpoolStore) -> None:
-    global _is_registered  # noqa: PLW0603 - what the interpreter offers is process-wide too
-    _stores.add(store)
-    if not _is_registered and hasattr(os, "register_at_fork"):
-        _is_registered = True
-        os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_begin_afresh)
-
-
-def _pause() -> None:
-    deadline = time.monotonic() + _FORK_WAIT
-    locks = [lock for store in list(_stores) for lock in (store.claim_lock, store.lock)]
-    _paused.locks.extend(lock for lock in locks if lock.acquire(timeout=max(0.0, deadline - time.monotonic())))
-
-
-def _resume() -> None:
-    while _paused.locks:
-        _paused.locks.pop().release()
-
-
-def _begin_afresh() -> None:
-    _paused.locks.clear()
-    for store in list(_stores):
-        store.after_fork()

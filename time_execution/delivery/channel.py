@@ -297,9 +297,8 @@ class Channel:
             self.attention = 0
         else:
             room = self.max_items - len(self.in_flight) + self.spool_flight
-            due = (
-                _NEVER if self.max_bytes is None else self.max_bytes // (2 if lingering else 1)
-            )  # half presses the worker
+            # Half of the bound is enough to end the wait for a full batch: see `pressed`.
+            due = _NEVER if self.max_bytes is None else self.max_bytes // (2 if lingering else 1)
             room = min(room, self.scale.room(due - self.flight_bytes))
             self.attention = min(room, self.batch_items - 1) if lingering else room
 

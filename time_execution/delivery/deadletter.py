@@ -36,8 +36,6 @@ _MAX_BYTES = 16 << 20
 _MIN_BYTES = 16 << 10
 _MAX_DETAIL = 2000
 _LOCK_TIMEOUT = 1.0
-# Raw, these end a line for some readers; inside JSON, where they stand in strings only, an escape means the same.
-_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 # Why a letter was not kept.
 FULL = "full"
@@ -69,8 +67,7 @@ class DeadLetter:
             "id": self.metric.id,
         }
         # The metric is put in as packed, once, and last, where a person reading the file expects the bulk.
-        packed = pack(self.metric).translate(_LINE_ENDS)
-        return f'{json.dumps(head)[:-1]}, "metric": {packed}}}\n'.encode()
+        return f'{json.dumps(head)[:-1]}, "metric": {pack(self.metric)}}}\n'.encode()
 
 
 class DeadLetters:

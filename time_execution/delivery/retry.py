@@ -19,6 +19,10 @@ from time_execution.exceptions import (
 )
 from time_execution.formats.redaction import Redactor
 
+MAX_AGE = 300.0
+MAX_AGE_WITH_SPOOL = 3600.0
+_LONGEST = 86_400.0
+
 _redactor = Redactor(max_text=200)
 
 
@@ -73,11 +77,6 @@ def _text_of(exc: BaseException) -> str:
     name = type(exc).__name__
     said = exc.args[:1] if isinstance(exc, BackendError) else (exc.strerror,) if isinstance(exc, OSError) else ()
     return f"{name}: {_redactor.redact_text(said[0])}" if said and isinstance(said[0], str) and said[0] else name
-
-
-MAX_AGE = 300.0
-_LONGEST = 86_400.0
-MAX_AGE_WITH_SPOOL = 3600.0
 
 
 def seconds_of(value: object) -> float | None:

@@ -1,4 +1,4 @@
-"""What a queue weighs to which callers append without a lock."""
+"""The weight of a queue to which callers append without a lock."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ class Scale:
         return self._bytes + (len(self._queue) - self._count) * DRAFT_BYTES
 
     def room(self, max_bytes: int) -> int:
-        """Return to which length the queue may grow without asking, so that it weighs no more than so many bytes."""
+        """Return the length up to which callers may append by themselves: the queue then weighs `max_bytes` at most."""
         length = len(self._queue)  # first, since what comes meanwhile is in the weight already
         return length + (max_bytes - self.exactly()) // max(self.light, DRAFT_BYTES)
 
     def add(self, item: Item) -> None:
-        """Learn of an item that comes to the queue with asking."""
+        """Count an item that `Channel.admit` is about to queue."""
         if isinstance(item[0], Metric):
             self.light = LIGHT_BYTES
             self.sizes.append(item[1])
 
     def remove(self, item: Item) -> None:
-        """Learn that an item left the queue."""
+        """Count an item that left the queue."""
         if isinstance(item[0], Metric):
             self._count -= 1
             self._bytes -= item[1]
 
     def put_back(self, items: Sequence[Item]) -> None:
-        """Learn of items that had left the queue and are in it again."""
+        """Count items that had left the queue and are in it again."""
         self.sizes.extend(item[1] for item in items if isinstance(item[0], Metric))

@@ -44,6 +44,7 @@ def _read(channel: Channel) -> dict[str, Any]:
         "queued": queued,
         "in_flight": in_flight,
         "spooled": spooled,
+        "corrupt_files": 0 if channel.store is None else channel.store.corrupt_files,
         "adopted": ledger.adopted,
         "retries": ledger.retries,
         "retried": ledger.retried,

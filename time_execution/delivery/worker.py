@@ -46,6 +46,12 @@ class Worker:
         limit: The thread ends after so many metrics, and a fresh one takes over; None for never.
         log: Where trouble is told.
         label: Names the backend in log lines.
+
+    Attributes:
+        thread: The thread, or None while there is none.
+        failures: How many attempts in a row have failed.
+        stopping: Whether the thread is to close the backend and end.
+        finished: Whether the backend is closed, or never will be.
     """
 
     def __init__(

@@ -21,7 +21,6 @@ from time_execution.types import TIMESTAMP, Kind, Metric
 
 _KINDS = frozenset(get_args(Kind))
 _SECOND = 1_000_000_000
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # What JSON leaves as it is, but some reader takes for the end of a line, a terminal for a command, or UTF-8 not at all.
 _UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
@@ -195,7 +194,7 @@ def pack(metric: Metric) -> str:
         except (TypeError, RecursionError):
             row["fields"] = _tag_dict(snapshot_fields(metric)[0])
         text = _write_plain(row)
-    return text if text.isascii() else _SURROGATE.sub(_escape, text)
+    return text if text.isascii() else _UNSAFE.sub(_escape, text)
 
 
 def unpack(text: str) -> Metric:
@@ -277,8 +276,8 @@ def _from_hex(digits: str) -> str:
     return bytes.fromhex(digits).decode("utf-8", "surrogatepass")
 
 
-def _escape(surrogate: re.Match[str]) -> str:
-    return f"\\u{ord(surrogate[0]):04x}"
+def _escape(character: re.Match[str]) -> str:
+    return f"\\u{ord(character[0]):04x}"
 
 
 _RESTORE: dict[str, Callable[[Any], Any]] = {

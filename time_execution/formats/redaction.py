@@ -261,7 +261,7 @@ def _compiled(pattern: str | re.Pattern[str]) -> Callable[[str, str], str]:
     try:
         return Shape((), re.compile(pattern)).mask
     except (re.error, TypeError) as exc:
-        raise ConfigurationError(f"patterns takes regular expressions, and one is none: {exc}") from None
+        raise ConfigurationError(f"patterns takes regular expressions, and one is none: {exc}") from exc
 
 
 REDACTOR = Redactor()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from time_execution.config import expect
+from time_execution.config import expect, expect_length
 from time_execution.formats.redaction import REDACTOR
 from time_execution.formats.snapshot import snapshot
 
@@ -58,8 +58,7 @@ class ArgumentsHook:
     ) -> None:
         for key, names in (("include", () if include is None else include), ("exclude", exclude)):
             expect("a list of parameter names", names, where=f"ArgumentsHook: {key}", is_right=_are_names(names))
-        wanted, is_right = "a number of characters from 1 on", _is_length(max_length)
-        expect(wanted, max_length, where="ArgumentsHook: max_length", is_right=is_right)
+        expect_length(max_length, where="ArgumentsHook: max_length")
         self.include = None if include is None else frozenset(include)
         self.exclude = frozenset(exclude)
         self.max_length = max_length
@@ -109,10 +108,6 @@ class ArgumentsHook:
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str)
-
-
-def _is_length(value: Any) -> bool:
-    return type(value) is int and value >= 1
 
 
 def _read_names(func: Any) -> _Names:

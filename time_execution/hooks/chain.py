@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
-from time_execution.guard import Failed, Step, faults
+from time_execution.guard import Failed, Step, faults, label_of
 from time_execution.signature import shape_of
 from time_execution.types import HOOK_ERROR
 
@@ -169,10 +169,3 @@ def _told(hook: Callable[..., Any], series: str) -> Callable[..., Any]:
     if shape_of(hook) == _GENERATOR and "series" in inspect.signature(hook).parameters:
         return functools.partial(hook, series=series)
     return hook
-
-
-def label_of(thing: Any) -> str:
-    """Return a name for a hook or a backend: of the function, or of the object's class."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)

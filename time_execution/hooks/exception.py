@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import WrapperDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from time_execution.config import expect
+from time_execution.config import expect, expect_length
 from time_execution.formats.redaction import REDACTOR
 from time_execution.formats.snapshot import snapshot
 
@@ -48,8 +48,7 @@ class ExceptionHook:
         ignore: tuple[type[BaseException], ...] = (),
         redactor: Redactor = REDACTOR,
     ) -> None:
-        wanted, is_right = "a number of characters from 1 on", _is_length(max_length)
-        expect(wanted, max_length, where="ExceptionHook: max_length", is_right=is_right)
+        expect_length(max_length, where="ExceptionHook: max_length")
         wanted, is_right = "a tuple of exception classes", _are_exceptions(ignore)
         expect(wanted, ignore, where="ExceptionHook: ignore", is_right=is_right)
         self.message = message
@@ -66,10 +65,6 @@ class ExceptionHook:
         if self.message:
             fields[ERROR_MESSAGE] = self.redactor.redact_text(message_of(exception), max_text=self.max_length)
         return fields
-
-
-def _is_length(value: Any) -> bool:
-    return type(value) is int and value >= 1
 
 
 def _are_exceptions(kinds: Any) -> bool:

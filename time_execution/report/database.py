@@ -123,7 +123,14 @@ def slowest(
 ) -> list[Call]:
     """Return the calls of a function with the greatest values, of those that are still kept singly; greatest first.
 
-    The range is exact, not widened. Reads those metrics only that were stored near one of them.
+    Reads those metrics only that were stored near one of them.
+
+    Args:
+        path: The database.
+        name: The function.
+        limit: How many to return.
+        since: The first moment that counts, exactly; a naive one is taken as UTC.
+        until: The end, exactly; None for no end.
 
     Raises:
         DatabaseError: As `read` does.

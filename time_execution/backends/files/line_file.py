@@ -8,11 +8,11 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import unquote
 
 from time_execution.append_file import AppendFile
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.exceptions import BackendDenied, BackendUnavailable
+from time_execution.file_path import path_from_url
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -54,8 +54,7 @@ class LineFileBackend(BaseMetricsBackend):
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
         """Return the path of ``scheme:///relative`` or ``scheme:////absolute``; without one, nothing."""
-        path = unquote(f"{url.netloc}{url.path}".removeprefix("/"))
-        return {"path": path} if path else {}
+        return path_from_url(url)
 
     def write_many(self, metrics: Sequence[Metric]) -> None:
         """Append a batch.

@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.backends.base import BaseMetricsBackend
@@ -17,7 +16,8 @@ from time_execution.backends.sqlite import database, rollup
 from time_execution.backends.sqlite.rows import RowMaker, insert
 from time_execution.backends.sqlite.schema import DAY, HOUR, MAX_NAMES, MINUTE
 from time_execution.exceptions import BackendUnavailable, ConfigurationError
-from time_execution.file_path import to_file
+from time_execution.file_path import path_from_url, to_file
+from time_execution.forking import hold_forks_up
 from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class SQLiteBackend(BaseMetricsBackend):
         value_field: str = "value",
         max_names: int = 10_000,
     ) -> None:
-        self.path = _checked_path(path)
+        if path == ":memory:":
+            raise ConfigurationError("path must name a file; MemoryBackend keeps metrics in memory")
+        self.path = to_file(path)
         self.retention = retention
         _check_retention(retention=retention, minute=minute_retention, hour=hour_retention, day=day_retention)
         _check_number("rollup_rows", rollup_rows, least=1, whole=True)
@@ -117,12 +119,12 @@ class SQLiteBackend(BaseMetricsBackend):
         self._unchecked_rows = 0
         self._is_behind = False
         self._next_rollup = time.monotonic() + rollup_interval
+        hold_forks_up(self)
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
         """Return the path of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; without one, nothing."""
-        path = f"{url.netloc}{url.path}".removeprefix("/")
-        return {"path": path} if path else {}
+        return path_from_url(url)
 
     def write_many(self, metrics: Sequence[Metric]) -> None:
         """Store a batch in one transaction; returns after it is committed. Blocks while another process writes.
@@ -150,6 +152,10 @@ class SQLiteBackend(BaseMetricsBackend):
             if is_free:
                 self._release()
 
+    def fork_locks(self) -> tuple[threading.RLock, ...]:
+        """Return the lock that a fork waits for."""
+        return (self._locks.setdefault(os.getpid(), threading.RLock()),)
+
     def after_fork(self) -> None:
         """Forget the parent's connection without closing it; done by the child's first batch, too."""
         with self._exclusively():
@@ -162,7 +168,7 @@ class SQLiteBackend(BaseMetricsBackend):
         Each process has a lock of its own: another thread may have held the parent's when it forked.
         """
         process = os.getpid()
-        with self._locks.setdefault(process, threading.RLock()):
+        with self.fork_locks()[0]:
             if self._owner != process:
                 self._forget()
                 self._owner = process
@@ -261,20 +267,6 @@ class SQLiteBackend(BaseMetricsBackend):
         if moved is not None:
             self.corrupted += 1
             self._log.tell("corrupted", f"{self.path.name} is broken ({exc}); it is now {moved.name}")
-
-
-def _checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a file that can be written or created.
-
-    Raises:
-        ConfigurationError: When there is none.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigurationError(f"path must be a str or a path, not {type(path).__name__}")
-    text = os.fspath(path)
-    if text in {"", ":memory:"} or "\0" in text:
-        raise ConfigurationError("path must name a file; MemoryBackend keeps metrics in memory")
-    return to_file(text)
 
 
 def _check_number(option: str, value: Any, *, least: float, most: float = math.inf, whole: bool = False) -> None:
