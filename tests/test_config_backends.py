@@ -16,7 +16,7 @@ from tests import fake_backends
 from tests.fake_backends import Delivery, Failing, Plain, ReadyHook, Store, make_store
 from tests.shown_errors import everything_shown
 from time_execution.backends import registry
-from time_execution.backends.registry import Entry, import_string
+from time_execution.backends.registry import Product, import_string
 from time_execution.config import options, resolve_backend, resolve_backends, resolve_hook
 from time_execution.exceptions import ConfigurationError, MissingExtraError
 from time_execution.hooks import exception_hook
@@ -36,7 +36,7 @@ def _fakes(monkeypatch):
         ("open", "Open", True),
         ("failing", "Failing", True),
     ):
-        monkeypatch.setitem(registry.TABLE, scheme, Entry(f"{FAKES}.{name}", threaded=threaded))
+        monkeypatch.setitem(registry.TABLE, scheme, Product(f"{FAKES}.{name}", threaded=threaded))
     monkeypatch.setattr("time_execution.config.build.THREADED_BACKEND", f"{FAKES}.Delivery")
     monkeypatch.setattr("time_execution.config.options.THREADED_BACKEND", f"{FAKES}.Delivery")
 
@@ -287,7 +287,7 @@ def test_a_url_is_an_option_like_others_beside_a_class():
 
 def test_a_missing_client_stays_a_missing_extra(monkeypatch):
     """What is said of a missing client reaches the user, with the place in front."""
-    monkeypatch.setitem(registry.TABLE, "product", Entry("client_that_nobody_has.Backend", extra="product"))
+    monkeypatch.setitem(registry.TABLE, "product", Product("client_that_nobody_has.Backend", extra="product"))
     with pytest.raises(MissingExtraError, match=r"backends\[0\]: .* pip install 'timeexecution\[product\]'"):
         resolve_backend("product://host", index=0)
     with pytest.raises(MissingExtraError, match=r"backends\[2\]: the factory failed: pip install it"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from time_execution.backends import registry
-from time_execution.backends.registry import TABLE, Entry, import_string, load
+from time_execution.backends.registry import TABLE, Product, import_string, load
 from time_execution.exceptions import ConfigurationError, MissingExtraError
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ def test_an_unknown_scheme_lists_those_there_are():
 def test_a_missing_client_says_which_extra_to_install(package, monkeypatch):
     """A backend whose client is not installed is a `MissingExtraError`, which is an `ImportError`, too."""
     package(uses_a_client="import client_that_nobody_has")
-    monkeypatch.setitem(registry.TABLE, "product", Entry("uses_a_client.Backend", extra="product"))
+    monkeypatch.setitem(registry.TABLE, "product", Product("uses_a_client.Backend", extra="product"))
     with pytest.raises(
         MissingExtraError, match=r"client_that_nobody_has.*pip install 'timeexecution\[product\]'"
     ) as caught:
@@ -76,7 +76,7 @@ def test_a_missing_client_says_which_extra_to_install(package, monkeypatch):
 def test_what_the_module_says_of_its_missing_client_is_passed_on(package, monkeypatch):
     """A backend's own `MissingExtraError` reaches the user as it is."""
     package(says_so="from time_execution.exceptions import MissingExtraError\nraise MissingExtraError('install it')")
-    monkeypatch.setitem(registry.TABLE, "product", Entry("says_so.Backend", extra="product"))
+    monkeypatch.setitem(registry.TABLE, "product", Product("says_so.Backend", extra="product"))
     for attempt in (lambda: load("product"), lambda: import_string("says_so.Backend")):
         with pytest.raises(MissingExtraError, match=r"^install it$"):
             attempt()
@@ -85,10 +85,50 @@ def test_what_the_module_says_of_its_missing_client_is_passed_on(package, monkey
 def test_a_backend_without_an_extra_has_no_missing_client(package, monkeypatch):
     """A module that fails to import for another reason is not blamed on an extra."""
     package(broken="import client_that_nobody_has")
-    monkeypatch.setitem(registry.TABLE, "product", Entry("broken.Backend"))
+    monkeypatch.setitem(registry.TABLE, "product", Product("broken.Backend"))
     with pytest.raises(ConfigurationError, match="client_that_nobody_has") as caught:
         load("product")
     assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_what_the_module_says_of_a_client_it_looked_for_is_passed_on(package, monkeypatch):
+    """Also where it says so because an import failed."""
+    package(
+        looks_for="from time_execution.exceptions import MissingExtraError\n"
+        "try:\n    import client_that_nobody_has\n"
+        "except ImportError as exc:\n    raise MissingExtraError('install it') from exc\n"
+    )
+    monkeypatch.setitem(registry.TABLE, "product", Product("looks_for.Backend", extra="product"))
+    with pytest.raises(MissingExtraError, match=r"^install it$"):
+        load("product")
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("import time_execution.nowhere", "time_execution.nowhere"), ("raise RuntimeError('at import')", "at import")],
+    ids=["lacks one of ours", "fails otherwise"],
+)
+def test_nothing_is_to_be_installed_where_no_client_is_missing(package, monkeypatch, source, says):
+    """A module of our own that is not there, and one that fails for another reason, are mistakes of another kind."""
+    package(fails_otherwise=source)
+    monkeypatch.setitem(registry.TABLE, "product", Product("fails_otherwise.Backend", extra="product"))
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        load("product")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_module_in_a_package_says_itself_what_it_lacks(tmp_path, monkeypatch):
+    """That its package can be imported without it does not make it an absent attribute."""
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "package_of_two"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "lacking.py").write_text("import client_that_nobody_has")
+    try:
+        with pytest.raises(ConfigurationError, match=r"importing package_of_two\.lacking failed: .*nobody_has"):
+            import_string("package_of_two.lacking.Backend")
+    finally:
+        sys.modules.pop("package_of_two", None)
 
 
 def test_import_paths_reach_nested_attributes():

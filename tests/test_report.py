@@ -325,9 +325,9 @@ class TestOpening:
         """A reader that is at work does not hold up a writer, and leaves the file as it is."""
         with SQLiteBackend(path, busy_timeout=0, **FOREVER) as backend:
             backend.write_many([metric("f", 1.0)])
-            from time_execution.report._snapshot import Snapshot
+            from time_execution.report._view import View
 
-            with Snapshot.open(path) as snapshot:
+            with View.open(path) as snapshot:
                 backend.write_many([metric("f", 1.0)])
                 assert snapshot.connection.execute("SELECT count(*) FROM raw").fetchone() == (1,)
             assert report.read(path)[0].calls == 2

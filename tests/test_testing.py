@@ -12,7 +12,7 @@ from time_execution import settings, time_execution, write_metric
 from time_execution.backends.memory import MemoryBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.exceptions import BackendTimeout, BackendUnavailable
-from time_execution.testing import Block, FakeClock, ScriptedBackend, StoreThenRaise, capture_metrics
+from time_execution.testing import FakeClock, Hold, ScriptedBackend, StoreThenRaise, capture_metrics
 from time_execution.types import STORED, Metric, Reject, Retry
 
 
@@ -80,6 +80,16 @@ def test_further_settings_hold_in_the_block():
     assert captured.values == [metric["took"]]
 
 
+def test_durations_are_found_under_the_name_that_they_have():
+    """Also among the metrics of one name, and in between those that were written by hand."""
+    with capture_metrics(duration_field="ms") as captured:
+        work()
+        write_metric("by.hand", value=7)
+        assert captured.values == [captured[0]["ms"], 7]
+        assert captured.named("*.work").values == [captured[0]["ms"]]
+        assert captured.named("*").values == captured.values
+
+
 def test_the_fixture_captures(captured_metrics):
     """The plug-in's fixture is the block, for the length of a test."""
     work()
@@ -142,6 +152,23 @@ def test_listeners_hear_of_each_advance(fake_clock):
     assert heard == [1, 3]
 
 
+def test_listeners_may_move_and_ask_for_the_clock(fake_clock):
+    """Whoever is woken may use it, without a deadlock; one that is added meanwhile hears of the next advance."""
+    heard = []
+
+    def listener():
+        heard.append(fake_clock())
+        fake_clock.shift_wall(1.0)
+        fake_clock.on_advance(lambda: heard.append("added"))
+
+    fake_clock.on_advance(listener)
+    thread = threading.Thread(target=fake_clock.advance, args=(2.0,), daemon=True)
+    thread.start()
+    thread.join(10.0)
+    assert not thread.is_alive()
+    assert heard == [2.0]
+
+
 def test_delivery_takes_the_clock():
     """A batch that waits for its linger leaves when the clock says so."""
     clock, backend = FakeClock(), ScriptedBackend()
@@ -184,8 +211,8 @@ def test_a_script_is_played_in_order():
 
 def test_a_blocking_step_waits_for_its_event():
     """The batch passes when the event is set, and a test that forgets to fails rather than hangs."""
-    gate = Block()
-    backend = ScriptedBackend([gate, Block(timeout=0.01)])
+    gate = Hold()
+    backend = ScriptedBackend([gate, Hold(timeout=0.01)])
     thread = threading.Thread(target=backend.write, args=("a",))
     thread.start()
     assert backend.wait_for_batches(1)

@@ -8,7 +8,6 @@ What the application's own signal handlers raise is not theirs, and passes: an a
 
 from __future__ import annotations
 
-import functools
 import threading
 
 # The module `signal` makes an enumeration member of each answer, which takes many times as long.
@@ -17,6 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from time_execution.quietlog import QuietLog
+from time_execution.signature import inside_partials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,8 +156,7 @@ class Step:
 
 def label_of(thing: Any) -> str:
     """Return the label of a hook or a backend: the name of the function, or of the object's class."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
+    thing = inside_partials(thing)
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
 
 
@@ -179,8 +178,7 @@ def _handlers() -> Iterator[CodeType]:
         handler: Any = getsignal(number)
         if not callable(handler):  # it is ignored, or left to the system
             continue
-        while isinstance(handler, functools.partial):
-            handler = handler.func
+        handler = inside_partials(handler)
         for candidate in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004 - its code is asked
             code = getattr(candidate, "__code__", None)
             if code is not None:

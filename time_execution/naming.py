@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
+
+from time_execution.signature import inside_partials
 
 
 def name_of(thing: Any) -> str:
@@ -25,8 +26,7 @@ def name_of(thing: Any) -> str:
 
 def named_part(thing: Any) -> Any:
     """Return what a callable is known by: the function of a partial or a task, the class of another object."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
+    thing = inside_partials(thing)
     # A task of Celery's; while its application is not complete, a proxy of one, which has a module of its own.
     if not hasattr(thing, "__qualname__") or type(thing).__module__ == "celery.local":
         thing = getattr(thing, "__wrapped__", type(thing))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _UTC = timezone.utc
 _now = datetime.now
 _new_metric = Metric.__new__  # its constructor in Python would cost as much as the rest of a metric
-_NO_LINE: Any = None
+_NO_CHANNEL: Any = None
 _NO_VERSION = 0
 _NO_SIZE = -1
 # Not the module's own generator: a program that seeds it counts on its numbers.
@@ -44,7 +44,7 @@ class Plan:
         version: The version of the settings for which a call may take the fast way, or 0 when it never may.
         telling: The version for which a call that returns may end in `tell`, or 0 when it never may.
         serial: The version of the settings that this was compiled for.
-        line: On the fast way, the one channel to append to; `queue` and `append` are its own.
+        channel: On the fast way, the one channel to append to; `queue` and `append` are its own.
         skip: Nothing is measured: switched off, filtered out by name, or there is nobody to tell.
         partial: Not every call is measured.
         eager: The metric is made by the caller, since hooks or a direct backend must see it.
@@ -61,8 +61,8 @@ class Plan:
         "_sinks",
         "_template",
         "append",
+        "channel",
         "eager",
-        "line",
         "partial",
         "queue",
         "serial",
@@ -100,8 +100,8 @@ class Plan:
         self.version = self.serial if fast else _NO_VERSION
         telling = self.eager and not self.partial and chain.is_plain
         self.telling = self.serial if telling else _NO_VERSION
-        self.line: Channel = channels[0] if fast else _NO_LINE
-        self.queue: deque[Any] = self.line.queue if fast else deque()
+        self.channel: Channel = channels[0] if fast else _NO_CHANNEL
+        self.queue: deque[Any] = self.channel.queue if fast else deque()
         self.append: Callable[[Any], None] = self.queue.append
 
     def metric(self, started: int, ended: int, wall_offset: int) -> Metric:

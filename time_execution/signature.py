@@ -10,10 +10,16 @@ from typing import Any, Literal, TypeAlias
 Shape: TypeAlias = Literal["function", "generator", "coroutine", "asynchronous generator"]
 
 
+def inside_partials(thing: Any) -> Any:
+    """Return what a partial calls, be it a partial of a partial; anything else as it is."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return thing
+
+
 def shape_of(function: Any) -> Shape:
     """Return what calling a function, a partial or a callable object begins; anything but ``function`` runs later."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = inside_partials(function)
     for candidate in (function, getattr(type(function), "__call__", None)):  # noqa: B004 - its kind is asked
         if inspect.isgeneratorfunction(candidate):
             return "generator"

@@ -23,7 +23,7 @@ from time_execution.naming import named_part
 from time_execution.pipeline import inside_task, this_thread
 from time_execution.plan import Target
 from time_execution.settings import live
-from time_execution.signature import shape_of
+from time_execution.signature import inside_partials, shape_of
 
 if TYPE_CHECKING:
     from time_execution.hooks.chain import Call, Started
@@ -106,9 +106,7 @@ def _at_home(wrapper: Any, func: Any) -> Any:
 
 
 def _kind_of(func: Any) -> str:
-    inner = func
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    inner = inside_partials(func)
     if getattr(getattr(inner, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE:
         return "generator coroutine"  # made by `types.coroutine`
     shape = shape_of(inner)
@@ -131,11 +129,11 @@ def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
                 return func(*args, **kwargs) if kwargs else func(*args)
             finally:
                 ended = clock()
-                line, append = plan.line, plan.append
-                if size(plan.queue) < line.attention and ident() != line.owner:
+                channel, append = plan.channel, plan.append
+                if size(plan.queue) < channel.attention and ident() != channel.owner:
                     append((plan, started, ended))
                 else:
-                    line.admit((plan, started, ended))
+                    channel.admit((plan, started, ended))
         place = here.place
         if plan.telling != settings.version or place.within:
             return call(target, args, kwargs)
@@ -163,11 +161,11 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
                 return await (func(*args, **kwargs) if kwargs else func(*args))
             finally:
                 ended = clock()
-                line, append = plan.line, plan.append
-                if size(plan.queue) < line.attention and ident() != line.owner:
+                channel, append = plan.channel, plan.append
+                if size(plan.queue) < channel.attention and ident() != channel.owner:
                     append((plan, started, ended))
                 else:
-                    line.admit((plan, started, ended))
+                    channel.admit((plan, started, ended))
         if plan.telling != settings.version or here.place.within or awaited.get():
             return await call(target, args, kwargs)
         started = clock()

@@ -23,7 +23,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(?:[.:][^\W\d]\w*)+")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Product:
     """What is known of a backend before its module is imported.
 
     Attributes:
@@ -37,13 +37,13 @@ class Entry:
     threaded: bool = False
 
 
-TABLE: Mapping[str, Entry] = {
-    "memory": Entry("time_execution.backends.memory.MemoryBackend"),
-    "stream": Entry("time_execution.backends.stream.StreamBackend"),
-    "logging": Entry("time_execution.backends.logging.LoggingBackend"),
-    "jsonl": Entry("time_execution.backends.files.JSONLinesBackend", threaded=True),
-    "csv": Entry("time_execution.backends.files.CSVBackend", threaded=True),
-    "sqlite": Entry("time_execution.backends.sqlite.SQLiteBackend", threaded=True),
+TABLE: Mapping[str, Product] = {
+    "memory": Product("time_execution.backends.memory.MemoryBackend"),
+    "stream": Product("time_execution.backends.stream.StreamBackend"),
+    "logging": Product("time_execution.backends.logging.LoggingBackend"),
+    "jsonl": Product("time_execution.backends.files.JSONLinesBackend", threaded=True),
+    "csv": Product("time_execution.backends.files.CSVBackend", threaded=True),
+    "sqlite": Product("time_execution.backends.sqlite.SQLiteBackend", threaded=True),
 }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from time_execution.delivery.accounting import Ledger
-from time_execution.delivery.entry import Entry, Item, Register, weight_of
+from time_execution.delivery.entry import Entry, EntryMaker, Item, weight_of
 from time_execution.delivery.scale import Scale
 from time_execution.delivery.statement import statement
 
@@ -89,7 +89,7 @@ class Channel:
         self.pressed = False
         self.flush_target = self._flush_mark = self._spool_appended = 0
         self.owner = 0
-        self._register = Register(self.clock)
+        self._entry_maker = EntryMaker(self.clock)
         self._spool_base: dict[str, int] = {}
         self.attention = _ALWAYS if self.closed or self.durable else 0
 
@@ -212,7 +212,7 @@ class Channel:
 
     def _write_through(self, item: Item) -> bool:
         """Put an item on the disk at once; False when the disk refuses."""
-        stored = self._to_disk(self._register.entries([item], after=self.ledger.taken))
+        stored = self._to_disk(self._entry_maker.entries([item], after=self.ledger.taken))
         self.ledger.taken += stored
         return stored
 
@@ -220,7 +220,7 @@ class Channel:
         """Move the oldest batch of the queue to the disk; False when the queue is empty, or the disk refuses."""
         before = self.ledger.taken
         items = [self._dequeue() for _ in range(min(len(self.queue), self.batch_items))]
-        if items and self._to_disk(self._register.entries(items, after=before)):
+        if items and self._to_disk(self._entry_maker.entries(items, after=before)):
             return True
         self.queue.extendleft(reversed(items))
         self.ledger.taken = before
@@ -258,7 +258,7 @@ class Channel:
             if self.attention > 0:  # what leaves the queue still counts, until the worker looks again
                 self.attention = max(0, self.attention - count)
             before = self.ledger.taken
-            fresh = self._register.entries([self._dequeue() for _ in range(count)], after=before)
+            fresh = self._entry_maker.entries([self._dequeue() for _ in range(count)], after=before)
             self.flight_bytes += sum(entry.size for entry in fresh)
             self.in_flight += fresh
         self.pressed = False

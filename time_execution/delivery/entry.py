@@ -46,7 +46,7 @@ def weight_of(item: Item) -> int:
     return item[1] if isinstance(item[0], Metric) else DRAFT_BYTES
 
 
-class Register:
+class EntryMaker:
     """Makes entries of what leaves a queue: metrics of drafts, and an id for each that no other process gives.
 
     Used with the channel's lock held; a forked child makes its own.

@@ -93,7 +93,7 @@ class Worker:
         self._sleeping = True
         self._due_at: float | None = None
         self._retry_at = -math.inf
-        self._failed = 0
+        self._sent_before = 0
         self._portion = Portion(self._channel)
 
     def wake(self) -> None:
@@ -224,7 +224,7 @@ class Worker:
         """Remember that the thread ended by accident: the next one pauses first, lest they die in a row."""
         with self._channel.lock:
             self._died = True
-            self._failed = len(self._channel.in_flight)
+            self._sent_before = len(self._channel.in_flight)
             self.failures += 1
             self._retry_at = self._channel.clock() + self._backoff.pause(self.failures)
 
@@ -265,11 +265,11 @@ class Worker:
         self._due_at = None
         batch = channel.take(self._portion.limit)
         channel.set_attention(sleeping=False, lingering=False)
-        again = min(self._failed, len(batch))
+        again = min(self._sent_before, len(batch))
         if again:
             channel.ledger.retries += 1
             channel.ledger.retried += again
-        self._failed = 0
+        self._sent_before = 0
         return batch
 
     def _deliver(self, me: threading.Thread, batch: list[Entry]) -> None:
@@ -324,7 +324,7 @@ class Worker:
                     after = max(after or 0.0, result.after or 0.0)
             ledger.delivered += stored
             kept = self._unexpired(kept + rest)
-            self._failed = len(kept)
+            self._sent_before = len(kept)
             channel.release(len(batch), kept)
             self._schedule(stored=stored, kept=kept, failure=failure, after=after)
 

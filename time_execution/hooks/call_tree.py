@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from contextvars import ContextVar
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from typing import TYPE_CHECKING, Any
 
 from time_execution.naming import name_of
+from time_execution.signature import inside_partials
 from time_execution.types import NAME
 
 if TYPE_CHECKING:
@@ -113,7 +113,6 @@ def _is_running(code: CodeType) -> bool:
 
 
 def _generator_code(func: Any) -> CodeType | None:
-    while isinstance(func, functools.partial):
-        func = func.func
+    func = inside_partials(func)
     code: CodeType | None = getattr(func, "__code__", None) or getattr(type(func).__call__, "__code__", None)
     return code if code is not None and code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR) else None

@@ -63,7 +63,7 @@ class Chain:
         self.first: Step | None = None
         links = []
         for hook in reversed(hooks):
-            links.append(_Link(_told(hook, series), raises=raises, following=self.first))
+            links.append(_Link(_with_series(hook, series), raises=raises, following=self.first))
             self.first = links[-1].step
         self.links = tuple(reversed(links))
         kinds = {link.kind for link in links}
@@ -164,7 +164,7 @@ def _resume(generator: Generator[Any, Any, Any], outcome: Any) -> Any:
     return None
 
 
-def _told(hook: Callable[..., Any], series: str) -> Callable[..., Any]:
+def _with_series(hook: Callable[..., Any], series: str) -> Callable[..., Any]:
     """Return a hook, told the series beforehand if it is a generator hook that takes it."""
     if shape_of(hook) == _GENERATOR and "series" in inspect.signature(hook).parameters:
         return functools.partial(hook, series=series)

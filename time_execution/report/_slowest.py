@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from time_execution.backends.sqlite.schema import DAY, LATEST, MINUTE, OVERFLOW_ID, SECOND, WIDTHS
 from time_execution.formats.timestamp import to_datetime
-from time_execution.report._snapshot import Segment, Snapshot, nanoseconds
+from time_execution.report._view import Segment, View, nanoseconds
 
 _RANGES = "SELECT first_id, last_id, oldest, newest FROM chunks WHERE newest >= ? AND oldest < ?"
 _GREATEST = """SELECT value, id FROM raw WHERE id BETWEEN :first AND :last
@@ -45,18 +45,16 @@ class Search:
     """Looks for the greatest values of one name.
 
     Args:
-        snapshot: The database.
+        view: The database.
         name: The name.
         limit: How many to find.
         since: The first moment that counts.
         until: The end.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, name: str, *, limit: int, since: datetime | None, until: datetime | None
-    ) -> None:
-        self._snapshot = snapshot
-        self._name_id = snapshot.name_id(name)
+    def __init__(self, view: View, name: str, *, limit: int, since: datetime | None, until: datetime | None) -> None:
+        self._view = view
+        self._name_id = view.name_id(name)
         self._limit = limit
         self._since, self._until = nanoseconds(since, 0), nanoseconds(until, LATEST + 1)
         self._ranges: list[_Range] = []
@@ -66,11 +64,11 @@ class Search:
         """Return the ids of the rows, greatest value first; of rows with the same, any may be among them."""
         if self._name_id is None or self._limit < 1:
             return []
-        ranges = self._snapshot.connection.execute(_RANGES, (self._since, self._until))
+        ranges = self._view.connection.execute(_RANGES, (self._since, self._until))
         self._ranges = [_Range(*row) for row in ranges]
-        self._look(self._snapshot.watermark + 1, LATEST)
+        self._look(self._view.watermark + 1, LATEST)
         # Where no rollup is left, none can tell.
-        self._look_between(0, self._snapshot.levels[DAY].kept_from)
+        self._look_between(0, self._view.levels[DAY].kept_from)
         waiting = list(self._widest())
         heapq.heapify(waiting)
         while waiting and self._ranges:
@@ -90,7 +88,7 @@ class Search:
         least = -self._found[-1][0] if len(self._found) == self._limit else -inf
         bounds: dict[str, float | None] = {"first": first, "last": last, "least": least}
         bounds |= {"name_id": self._name_id, "limit": self._limit, "since": self._since, "until": self._until}
-        rows = self._snapshot.connection.execute(_GREATEST, bounds)
+        rows = self._view.connection.execute(_GREATEST, bounds)
         self._found = sorted([*self._found, *((-value, key) for value, key in rows)])[: self._limit]
 
     def _look_between(self, start: int, end: int) -> None:
@@ -108,15 +106,15 @@ class Search:
         if self._ranges:
             low = max(self._since, min(found.oldest for found in self._ranges))
             high = min(self._until, max(found.newest for found in self._ranges) + 1)
-            start, end = self._snapshot.align(to_datetime(low), to_datetime(-(-high // SECOND) * SECOND))
-            for segment in self._snapshot.segments(start, end):
+            start, end = self._view.align(to_datetime(low), to_datetime(-(-high // SECOND) * SECOND))
+            for segment in self._view.segments(start, end):
                 yield from self._maxima(segment)
 
     def _maxima(self, segment: Segment) -> Iterator[tuple[float, Segment]]:
         """Give each period of a segment with the negative of its greatest value."""
-        is_known = self._name_id is not None and self._name_id <= self._snapshot.max_names
+        is_known = self._name_id is not None and self._name_id <= self._view.max_names
         bounds = {**segment._asdict(), "name_id": self._name_id if is_known else OVERFLOW_ID}
-        for start, high in self._snapshot.connection.execute(_MAXIMA, bounds):
+        for start, high in self._view.connection.execute(_MAXIMA, bounds):
             yield -high, Segment(segment.width, start, start + segment.width)
 
     def _finer(self, period: Segment) -> Segment | None:
@@ -124,4 +122,4 @@ class Search:
         if period.width == MINUTE:
             return None
         finer = WIDTHS[WIDTHS.index(period.width) - 1]
-        return period._replace(width=finer) if period.start >= self._snapshot.levels[finer].kept_from else None
+        return period._replace(width=finer) if period.start >= self._view.levels[finer].kept_from else None

@@ -17,7 +17,7 @@ from math import inf
 from time_execution.backends.sqlite.schema import SECOND, WIDTHS
 from time_execution.formats.timestamp import to_datetime
 from time_execution.report._slowest import Search
-from time_execution.report._snapshot import Snapshot
+from time_execution.report._view import View
 from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series
 
 _CALLS = """SELECT raw.id, series.name, raw.value, hosts.hostname, raw.timestamp, raw.error, raw.fields,
@@ -102,11 +102,11 @@ def series(
     """
     if seconds is not None and seconds not in WIDTHS:
         raise ValueError(f"seconds must be one of {WIDTHS}")
-    with Snapshot.open(path) as snapshot:
-        start, end = snapshot.extent(*snapshot.align(since, until))
-        width = seconds or snapshot.suitable_width(start, end)
-        found = snapshot.periods(start // width * width, -(-end // width) * width, width, name=name)
-        known = snapshot.series()
+    with View.open(path) as view:
+        start, end = view.extent(*view.align(since, until))
+        width = seconds or view.suitable_width(start, end)
+        found = view.periods(start // width * width, -(-end // width) * width, width, name=name)
+        known = view.series()
     return [
         Point(start=to_datetime(period * SECOND), seconds=width, stats=found[period, name_id].stats(known[name_id]))
         for period, name_id in sorted(found)
@@ -135,11 +135,9 @@ def slowest(
     Raises:
         DatabaseError: As `read` does.
     """
-    with Snapshot.open(path) as snapshot:
-        found = Search(snapshot, name, limit=limit, since=since, until=until).ids()
-        return [
-            call for key in found for call in _calls(snapshot.connection.execute(f"{_CALLS} WHERE raw.id = ?", (key,)))
-        ]
+    with View.open(path) as view:
+        found = Search(view, name, limit=limit, since=since, until=until).ids()
+        return [call for key in found for call in _calls(view.connection.execute(f"{_CALLS} WHERE raw.id = ?", (key,)))]
 
 
 def tail(
@@ -156,21 +154,21 @@ def tail(
     Raises:
         DatabaseError: As `read` does.
     """
-    with Snapshot.open(path) as snapshot:
+    with View.open(path) as view:
         if after is None:
-            (newest,) = snapshot.connection.execute("SELECT coalesce(max(id), 0) FROM raw").fetchone()
+            (newest,) = view.connection.execute("SELECT coalesce(max(id), 0) FROM raw").fetchone()
             after = newest - limit
         query = f"{_CALLS} WHERE raw.id > ? ORDER BY raw.id LIMIT ?"
-        calls = _calls(snapshot.connection.execute(query, (after, limit)))
+        calls = _calls(view.connection.execute(query, (after, limit)))
     return [call for call in calls if pattern is None or fnmatchcase(call.name, pattern)]
 
 
 def _aggregates(
     path: str | os.PathLike[str], *, since: datetime | None, until: datetime | None, pattern: str | None
 ) -> dict[Series, Aggregate]:
-    with Snapshot.open(path) as snapshot:
-        found = snapshot.aggregates(*snapshot.align(since, until))
-        known = snapshot.series()
+    with View.open(path) as view:
+        found = view.aggregates(*view.align(since, until))
+        known = view.series()
     return {
         known[name_id]: aggregate
         for name_id, aggregate in found.items()

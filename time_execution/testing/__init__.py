@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from time_execution.backends.memory import MemoryBackend
 from time_execution.testing.capture import CapturedMetrics, capture_metrics
 from time_execution.testing.clock import FakeClock
-from time_execution.testing.scripted import Block, ScriptedBackend, StoreThenRaise
+from time_execution.testing.scripted import Hold, ScriptedBackend, StoreThenRaise
 
 if TYPE_CHECKING:
     from time_execution.testing.contract import BackendContract
@@ -29,9 +29,9 @@ else:
 
 __all__ = [
     "BackendContract",
-    "Block",
     "CapturedMetrics",
     "FakeClock",
+    "Hold",
     "MemoryBackend",
     "ScriptedBackend",
     "StoreThenRaise",

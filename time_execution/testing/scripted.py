@@ -13,7 +13,7 @@ from time_execution.types import STORED, Metric, Result, Results, Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Hold:
     """A step that waits for an event, then stores the batch.
 
     Attributes:
@@ -36,7 +36,7 @@ Step: TypeAlias = (
     BaseException
     | type[BaseException]
     | Sequence[Result]
-    | Block
+    | Hold
     | StoreThenRaise
     | Callable[[Sequence[Metric]], Results]
     | None
@@ -47,7 +47,7 @@ class ScriptedBackend(BaseMetricsBackend):
     """Answer each batch by the next step of a script.
 
     A step is None (store the batch), an exception (raise it), a list of results (one for each metric; those that say
-    `Stored` are stored), a `Block`, a `StoreThenRaise`, or a function of the batch that returns results. Attributes
+    `Stored` are stored), a `Hold`, a `StoreThenRaise`, or a function of the batch that returns results. Attributes
     may be read from any thread while a worker writes.
 
     Args:
@@ -94,7 +94,7 @@ class ScriptedBackend(BaseMetricsBackend):
     def _play(self, step: Any, batch: list[Metric]) -> Results:
         if isinstance(step, BaseException) or (isinstance(step, type) and issubclass(step, BaseException)):
             raise step
-        if isinstance(step, Block) and not step.event.wait(step.timeout):
+        if isinstance(step, Hold) and not step.event.wait(step.timeout):
             raise BackendUnavailable("nobody set the event of a blocking step")
         if isinstance(step, StoreThenRaise):
             self._store(batch)

@@ -1,6 +1,6 @@
 """What an instrumented function refers to: where its readings of the clock go, and the metric they become.
 
-A `Series` is a constant in the code of its function, which has no other way to reach anything of ours.
+A `TracedFunction` is a constant in the code of its function, which has no other way to reach anything of ours.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Pauses:
         return min(self._totals[last] - self._totals[first], ended - started)
 
 
-class Series:
+class TracedFunction:
     """A measured function. Thread-safe.
 
     Args:
@@ -73,7 +73,7 @@ class Series:
         self._template: dict[str, Any] = {NAME: name, VALUE: 0.0, HOSTNAME: hostname}
         self._channel = channel
         self._pauses = pauses
-        self._failures: dict[type[BaseException], Failures] = {}
+        self._failures: dict[type[BaseException], FailedCalls] = {}
         self.clock = clock
         self.end = _recorder(self, channel)
 
@@ -90,27 +90,27 @@ class Series:
         """Leave the readings of a call that ends with the exception being handled; returns 0, as nothing is left."""
         ended = clock()
         kind = sys.exc_info()[0]
-        draft: Series | Failures = self
+        draft: TracedFunction | FailedCalls = self
         if kind is not None and not issubclass(kind, _ORDINARY_ENDS):
-            draft = self._failures.get(kind) or self._failures.setdefault(kind, Failures(self, qualified_name(kind)))
+            draft = self._failures.get(kind) or self._failures.setdefault(kind, FailedCalls(self, qualified_name(kind)))
         self._channel.admit((draft, started, ended))
         return 0
 
-    def span(self) -> Span:
+    def span(self) -> TracedCall:
         """Return a context manager for one call of a function that looks at its own local variables."""
-        return Span(self)
+        return TracedCall(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, as part of a function's code, as a series whose calls are not measured: there is no worker there."""
         return _silent, (self._template[NAME],)
 
 
-class Span:
+class TracedCall:
     """One call of a function, measured without a local variable in it; costs twice as much."""
 
     __slots__ = ("_series", "_started")
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: TracedFunction) -> None:
         self._series = series
 
     def __enter__(self) -> None:
@@ -125,12 +125,12 @@ class Span:
             self._series.fail(self._started)
 
 
-class Failures:
+class FailedCalls:
     """The calls of a function that ended with one kind of exception."""
 
     __slots__ = ("_error_type", "_series")
 
-    def __init__(self, series: Series, error_type: str) -> None:
+    def __init__(self, series: TracedFunction, error_type: str) -> None:
         self._series = series
         self._error_type = error_type
 
@@ -141,7 +141,7 @@ class Failures:
         return metric
 
 
-def _recorder(series: Series, channel: Channel) -> Callable[[int], None]:
+def _recorder(series: TracedFunction, channel: Channel) -> Callable[[int], None]:
     """Return what leaves the readings of a call, as quickly as can be: see `Channel` for the comparison."""
     queue, append, admit = channel.queue, channel.append, channel.admit
 
@@ -155,8 +155,8 @@ def _recorder(series: Series, channel: Channel) -> Callable[[int], None]:
     return end
 
 
-def _silent(name: str) -> Series:
+def _silent(name: str) -> TracedFunction:
     channel = Channel(max_items=1)
     with channel.lock:
         channel.close()
-    return Series(name, "", channel, Pauses())
+    return TracedFunction(name, "", channel, Pauses())

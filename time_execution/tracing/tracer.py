@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.tracing.importer import Importer
 from time_execution.tracing.rewrite import instrument
-from time_execution.tracing.series import Pauses, Series
+from time_execution.tracing.series import Pauses, TracedFunction
 
 if TYPE_CHECKING:
     from time_execution.backends.threaded import ThreadedBackend
@@ -35,7 +35,7 @@ class Tracer:
         self._backend = backend
         self._hostname = socket.gethostname()
         self._pauses = Pauses()
-        self._series: dict[str, Series] = {}
+        self._series: dict[str, TracedFunction] = {}
         self._importer = Importer(selection.concerns, self._compile)
 
     @property
@@ -80,5 +80,5 @@ class Tracer:
             series = self._series.setdefault(name, self._new_series(name))
         return series
 
-    def _new_series(self, name: str) -> Series:
-        return Series(name, self._hostname, self._backend.channel, self._pauses)
+    def _new_series(self, name: str) -> TracedFunction:
+        return TracedFunction(name, self._hostname, self._backend.channel, self._pauses)

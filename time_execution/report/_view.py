@@ -65,7 +65,7 @@ class Level(NamedTuple):
     kept_from: int
 
 
-class Snapshot:
+class View:
     """One consistent view of a database: what is written meanwhile is not seen."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -79,7 +79,7 @@ class Snapshot:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: str | os.PathLike[str]) -> Iterator[Snapshot]:
+    def open(cls, path: str | os.PathLike[str]) -> Iterator[View]:
         """Open a database for reading only."""
         file = Path(path).absolute()
         if not file.exists():
