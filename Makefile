@@ -3,7 +3,7 @@
 #   PYTHON   interpreter to make the environment with (default: the first usable one, Python 3.10 or later)
 #   VENV     where the environment is (default .venv)
 #   BIN      folder with the programs of an environment that is ready; nothing is installed then (tox does so)
-#   JOBS     processes that run tests side by side (default 2)
+#   JOBS     processes that run tests side by side (default 3, since some of them wait)
 #   SELECT   pytest marker expression (default: neither servers, benchmarks nor the long ones)
 #   ARGS     further arguments for pytest, as in: make test ARGS="-k queue -x"
 
@@ -13,7 +13,7 @@ SHELL := /bin/sh
 
 VENV ?= .venv
 BIN ?= $(VENV)/bin
-JOBS ?= 2
+JOBS ?= 3
 SELECT ?= not service and not bench and not slow
 ARGS ?=
 

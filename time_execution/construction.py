@@ -14,7 +14,14 @@ from typing import Any
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_under_construction = threading.local()
+
+class _UnderConstruction(threading.local):
+    def __reduce__(self) -> str:
+        """Be found by name, where a measured class is loaded that cloudpickle pickled whole."""
+        return "_under_construction"
+
+
+_under_construction = _UnderConstruction()
 
 
 def measure_construction(cls: Any, wrap: Wrap) -> Any:

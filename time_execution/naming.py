@@ -13,7 +13,8 @@ def name_of(thing: Any) -> str:
     A partial has the name of its function, a callable object that of its class, a Celery task that of its function.
 
     Example:
-        >>> name_of(functools.partial(int, base=2)), name_of(str.upper)
+        >>> from functools import partial
+        >>> name_of(partial(int, base=2)), name_of(str.upper)
         ('builtins.int', 'builtins.str.upper')
     """
     thing = named_part(thing)

@@ -40,6 +40,11 @@ inside_task: ContextVar[AsyncHooks | None] = ContextVar("time_execution_inside",
 """The asynchronous hooks that await what runs now; for all else, `Place.within` says it."""
 
 
+def awaiting_hooks() -> AsyncHooks | None:
+    """Return the asynchronous hooks that await what runs now, if any."""
+    return inside_task.get()
+
+
 class Place:
     """Where in the pipeline a thread is, so that the pipeline does not measure itself without end.
 
@@ -58,6 +63,10 @@ class _ThisThread(threading.local):
 
     def __init__(self) -> None:
         self.place = Place()
+
+    def __reduce__(self) -> str:
+        """Be found by name, where a measured function is loaded that cloudpickle pickled whole."""
+        return "this_thread"
 
 
 this_thread = _ThisThread()

@@ -29,6 +29,11 @@ _new_metric = Metric.__new__  # its constructor in Python would cost as much as 
 _NO_CHANNEL: Any = None
 _NO_VERSION = 0
 _NO_SIZE = -1
+_MAX_CHAIN = 100  # exceptions that one came from; each recursion that wraps anew would otherwise pay for all below
+# What Python itself writes to an exception, past any override of its class; the cause before what setting it changes.
+_PARTS: list[Any] = [
+    vars(BaseException)[name] for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__")
+]
 # Not the module's own generator: a program that seeds it counts on its numbers.
 _chance = random.Random()  # noqa: S311 - no secret
 _draw = _chance.random
@@ -261,7 +266,11 @@ class Plan:
 
         Nothing keeps them from being awaited for an asynchronous generator that is closed, which is no failure.
         """
-        if started is None or not self._chain.has_async or not (exception is None or isinstance(exception, Exception)):
+        if (
+            started is None
+            or not self._chain.has_async
+            or not (exception is None or issubclass(type(exception), Exception))
+        ):
             self.finish(started, span, call, response=response, exception=exception, fields=fields)
             return
         metric = self._eager_metric(span, fields)
@@ -278,22 +287,31 @@ class Plan:
 
 
 class _Untouched:
-    """Sets an exception back to what it was, should a hook have raised it again."""
+    """Sets an exception, and those it came from, back to what they were, should a hook have raised one of them again.
 
-    __slots__ = ("_exc", "_state")
+    Python then cuts whoever is raised out of the chain of the one being handled.
+    """
+
+    __slots__ = ("_states",)
 
     def __init__(self, exc: BaseException | None) -> None:
-        self._exc = exc
+        states: dict[int, tuple[BaseException, list[Any]]] = {}
+        waiting = [exc]
+        while waiting and len(states) < _MAX_CHAIN:
+            link = waiting.pop()
+            if link is not None and id(link) not in states:
+                state = [part.__get__(link) for part in _PARTS]
+                states[id(link)] = link, state
+                waiting += state[:2]  # the context is looked at first
+        self._states = states.values()
 
     def __enter__(self) -> None:
-        exc = self._exc
-        if exc is not None:
-            self._state = exc.__traceback__, exc.__context__, exc.__cause__, exc.__suppress_context__
+        """Nothing is left to do."""
 
     def __exit__(self, *_: object) -> None:
-        exc = self._exc
-        if exc is not None and exc.__traceback__ is not self._state[0]:
-            exc.__traceback__, exc.__context__, exc.__cause__, exc.__suppress_context__ = self._state
+        for exc, state in self._states:
+            for part, value in zip(_PARTS, state, strict=True):
+                part.__set__(exc, value)
 
 
 class Target:
@@ -328,6 +346,10 @@ class Target:
         self._override: Callable[[], Plan | None] = _nothing
         self.plan = Plan(self, live.snapshot)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was asked for; how it is measured is up to the settings of the process that loads it."""
+        return _restore, (self.name, self.extra_hooks, self.disable_default_hooks), (None, {"func": self.func})
+
     def refresh(self) -> Plan:
         """Return the plan for the settings in force in this context, compiling it when they changed."""
         snapshot = current()
@@ -344,6 +366,10 @@ class Target:
                 override = plans[self] = Plan(self, snapshot)
             self._override = weakref.ref(override)  # so that the block's backends end with the block
         return override
+
+
+def _restore(name: str, extra_hooks: tuple[Any, ...], disable_default_hooks: bool) -> Target:  # noqa: FBT001
+    return Target(None, name, extra_hooks=extra_hooks, disable_default_hooks=disable_default_hooks)
 
 
 def _nothing() -> None:

@@ -76,6 +76,10 @@ class Live:
         self.snapshot = Snapshot(config.Values())
         self.version = self.snapshot.version
 
+    def __reduce__(self) -> str:
+        """Be found by name, where a measured function is loaded that cloudpickle pickled whole."""
+        return "live"
+
     def publish(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force."""
         self._watch_forks()

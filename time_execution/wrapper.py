@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.hooks.chain import NONE_STARTED
 from time_execution.naming import named_part
-from time_execution.pipeline import inside_task, this_thread
+from time_execution.pipeline import awaiting_hooks, this_thread
 from time_execution.plan import Target
 from time_execution.settings import live
 from time_execution.signature import inside_partials, shape_of
@@ -150,7 +150,7 @@ def _function(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
 
 
 def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
-    settings, clock, ident, here, size, awaited = live, perf_counter_ns, get_ident, this_thread, len, inside_task
+    settings, clock, ident, here, size, awaited = live, perf_counter_ns, get_ident, this_thread, len, awaiting_hooks
     call, none_started, anything = _call_async, NONE_STARTED, BaseException
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -166,7 +166,7 @@ def _coroutine(func: Callable[..., Any], target: Target) -> Callable[..., Any]:
                     append((plan, started, ended))
                 else:
                     channel.admit((plan, started, ended))
-        if plan.telling != settings.version or here.place.within or awaited.get():
+        if plan.telling != settings.version or here.place.within or awaited():
             return await call(target, args, kwargs)
         started = clock()
         try:

@@ -24,6 +24,7 @@ class Disk:
         self.leased = set()
         self.dropped: Counter[str] = Counter()
         self.duplicates = 0
+        self.corrupt_files = 0
         self.capacity = capacity
         self.is_full = False
         self._last = 0

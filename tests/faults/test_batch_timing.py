@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.faults.harness import DEADLINE, FaultBackend, wait_for
+from tests.faults.stand_ins import Draft
 from time_execution import settings, time_execution
 
 
@@ -68,6 +69,17 @@ def test_a_metric_that_slips_in_as_the_worker_falls_asleep_wakes_it(deliver):
     channel.set_attention = set_attention
     measured()
     assert wait_for(delivery, lambda: len(store.stored) == 2, timeout=5.0), "it lies there until queue_timeout"
+
+
+def test_a_metric_that_nobody_told_of_is_found_within_queue_timeout(deliver):
+    """A caller that was held up after its look at `attention` appends, unseen, to the queue of a worker that sleeps."""
+    store = FaultBackend()
+    delivery = deliver(store, queue_timeout=0.05, bulk_timeout=0.0)
+    delivery.write("a", value=1)
+    assert delivery.flush(DEADLINE)
+    assert wait_for(delivery, lambda: delivery._worker._sleeping and delivery.channel.attention == 0)
+    delivery.channel.append((Draft(), 2, 2))
+    assert wait_for(delivery, lambda: store.values() == [1, 2])
 
 
 @pytest.mark.serial

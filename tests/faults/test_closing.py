@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import DEADLINE, FaultBackend, Gate, check_conservation, in_threads, quick, wait_for
+from tests.faults.harness import (
+    DEADLINE,
+    OUTAGE,
+    FaultBackend,
+    Gate,
+    check_conservation,
+    in_threads,
+    longest,
+    quick,
+    wait_for,
+)
+from time_execution.delivery.retry import Backoff
 
 
 @pytest.mark.parametrize("iteration", range(20))
@@ -187,3 +198,28 @@ def test_a_worker_that_hands_over_does_not_close_under_its_successor():
     assert closers == [new]
     channel.lock = leave_lock
     delivery.close(0.0)
+
+
+def test_close_tries_once_more_in_the_midst_of_a_pause():
+    """What failed a moment ago may be taken now, and there will be no later time (P9)."""
+    store = FaultBackend([OUTAGE])
+    delivery = quick(store, retry=Backoff(base=60.0, cap=60.0, jitter=longest))
+    delivery.write("a", value=1)
+    assert wait_for(delivery, lambda: delivery.stats()["failures"])
+    delivery.close(DEADLINE)
+    assert store.values() == [1]
+    assert delivery.stats()["dropped"] == {}
+
+
+def test_close_waits_no_longer_than_it_is_told():
+    """The time-out of a call goes before that of the delivery (P9)."""
+    gate = Gate()
+    delivery = quick(FaultBackend([gate]), shutdown_timeout=3 * DEADLINE)
+    delivery.write("a", value=1)
+    gate.wait()
+    thread, began = delivery._worker.thread, time.monotonic()
+    delivery.close(0.05)
+    assert time.monotonic() - began < DEADLINE
+    gate.open.set()
+    assert thread is not None
+    thread.join(DEADLINE)

@@ -8,6 +8,7 @@ import time
 from tests.faults.harness import DEADLINE, FaultBackend, Gate, check_conservation, wait_for
 from time_execution.exceptions import (
     BackendRejected,
+    BackendUnavailable,
 )
 from time_execution.types import STORED, Retry
 
@@ -79,6 +80,16 @@ def test_flush_is_true_at_once_when_there_is_nothing(deliver):
     assert delivery._worker.thread is None
 
 
+def test_flush_does_not_wait_for_the_batch_to_fill(deliver):
+    """A worker that lingers, and would sleep on for a minute, is woken (P9)."""
+    store = FaultBackend()
+    delivery = deliver(store, bulk_timeout=60.0, queue_timeout=60.0)
+    delivery.write("a", value=1)
+    assert wait_for(delivery, lambda: delivery.channel.changed._waiters)  # the worker lingers
+    assert delivery.flush(DEADLINE)
+    assert store.values() == [1]
+
+
 def test_flush_gives_up_at_its_time_out(deliver):
     """With a backend that hangs, `flush` returns False when its time is up, and True once all is settled."""
     gate = Gate()
@@ -120,3 +131,14 @@ def test_flush_while_others_write_comes_to_an_end(deliver):
         stop.set()
         for thread in threads:
             thread.join(DEADLINE)
+
+
+def test_nobody_waits_for_a_backend_that_is_down_when_all_lies_in_the_spool(deliver, tmp_path):
+    """`flush` and `close` come back with the first failure, however much of their time is left (P9)."""
+    delivery = deliver(FaultBackend(then=BackendUnavailable), spool=tmp_path / "spool")
+    delivery.write("a", value=1)
+    began = time.monotonic()
+    assert delivery.flush(6 * DEADLINE) is False
+    delivery.close(6 * DEADLINE)
+    assert time.monotonic() - began < DEADLINE
+    check_conservation(delivery.stats(), offered=1, pending=1)

@@ -7,6 +7,9 @@ from collections import Counter
 import pytest
 
 from tests.faults.children import posix, run, values
+from tests.faults.harness import DEADLINE, FaultBackend, check_conservation, quick, wait_for
+from tests.faults.spools import run_child
+from time_execution.exceptions import BackendUnavailable
 
 
 @posix
@@ -152,6 +155,42 @@ def test_a_fork_that_runs_no_hooks_is_noticed(tmp_path):
 
 
 @posix
+@pytest.mark.parametrize("first", ["flush(1.0)", "close(1.0)", "stats()", "write('child', value=1)"])
+def test_whatever_a_child_without_hooks_does_first_it_sends_nothing_of_its_parents(tmp_path, first):
+    """A child that C code forked finds out wherever it comes in; it neither sends nor spools what it inherited (P5)."""
+    outcome, stored = run(
+        tmp_path,
+        f"""
+        import ctypes
+        backend = ThreadedBackend(FileSink(sink), bulk_timeout=60.0, spool="spool")
+        for value in range(10):
+            backend.write("parent", value=value)
+        for _ in range(5):  # see above
+            pid = ctypes.PyDLL(None).fork()
+            if pid == 0:
+                faulthandler.dump_traceback_later(2.0, exit=True)
+                assert backend.{first} is not False
+                check_conservation(backend.stats())
+                offered = backend.stats()["offered"]
+                backend.close(0.5)
+                os._exit(10 + offered)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            if status >= 10:
+                break
+        backend.close()
+        ack(status)
+        heir = quick(FileSink(sink), spool="spool")
+        heir.start_worker()
+        heir.flush(1.0)
+        heir.close()
+        """,
+    )
+    assert outcome.code == 0, outcome
+    assert outcome.out == f"{10 + first.startswith('write')}\n", outcome
+    assert Counter(line.value for line in stored if line.name == "parent") == dict.fromkeys(map(str, range(10)), 1)
+
+
+@posix
 def test_a_backend_that_fails_after_a_fork_keeps_no_other_from_its_new_start(tmp_path):
     """An `after_fork` that raises is isolated: every other delivery works in the child (P5, I2)."""
     outcome, stored = run(
@@ -203,3 +242,89 @@ def test_a_child_that_ends_at_once_costs_its_own_metrics_only(tmp_path):
     )
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert sorted((line.name, line.value) for line in stored) == [("child", "1"), ("parent", "1")]
+
+
+def test_a_fork_amid_the_counting_of_a_fault_hangs_no_child(tmp_path):
+    """A delivery that no settings know of has its child count faults with a lock of its own (P4)."""
+    outcome, stored = run(
+        tmp_path,
+        """
+        from time_execution.guard import faults
+        class Failing(FileSink):
+            def after_fork(self):
+                raise RuntimeError("socket")
+        delivery = quick(Failing(sink))
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with faults._lock:
+                held.set()
+                done.wait()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        pid = os.fork()
+        if not pid:
+            delivery.write("child", value=1)
+            delivery.close()
+            os._exit(len(faults.as_dict()["backend"]))
+        done.set()
+        ack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+        limit=10.0,
+    )
+    assert (outcome.code, outcome.out) == (0, "1\n"), outcome
+    assert values(stored) == [1]
+
+
+@posix
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_does_not_count_what_its_parent_had_taken_from_the_spool(tmp_path):
+    """Rows that were on their way to the backend are the parent's, in its memory as on its disk (P5)."""
+    backend = FaultBackend(then=BackendUnavailable)
+    with quick(backend, spool=tmp_path / "spool", shutdown_timeout=0.1) as delivery:
+        for value in range(5):
+            delivery.write("parent", value=value)
+        assert not delivery.flush(DEADLINE)
+        assert wait_for(delivery, lambda: delivery.channel.spool_flight)
+
+        def child(send):
+            stats = delivery.stats()
+            send(stats["spooled"], stats["in_flight"], stats["pending"])
+            backend._then = None
+            delivery.write("child", value=5)
+            assert delivery.flush(DEADLINE)
+            send(*backend.values())
+
+        assert run_child(child) == [0, 0, 0, 5]
+        check_conservation(delivery.stats(), offered=5, pending=5)
+
+
+@posix
+def test_a_child_that_a_backend_forks_and_lets_go_on_counts_nothing(tmp_path):
+    """It comes back from the backend in the parent's worker, with a batch that is not its own (P5)."""
+    outcome, stored = run(
+        tmp_path,
+        """
+        class Forking(FileSink):
+            child = None
+            def write_many(self, metrics):
+                if self.child is None:
+                    self.child = os.fork()
+                if self.child:
+                    super().write_many(metrics)
+        backend = quick(Forking(sink), bulk_timeout=60.0)
+        parent, settle = os.getpid(), backend._worker._settle
+        def settle_and_look(*given):
+            settle(*given)
+            if os.getpid() != parent:
+                stats = backend.stats()
+                os._exit(stats["delivered"] + stats["pending"] + stats["offered"])
+        backend._worker._settle = settle_and_look
+        for value in range(10):
+            backend.write("a", value=value)
+        assert backend.flush(10.0)
+        ack(os.waitstatus_to_exitcode(os.waitpid(backend.backend.child, 0)[1]))
+        """,
+    )
+    assert (outcome.code, outcome.out) == (0, "0\n"), outcome
+    assert values(stored) == list(range(10))

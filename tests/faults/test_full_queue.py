@@ -20,7 +20,10 @@ from tests.faults.harness import (
     in_threads,
     wait_for,
 )
+from tests.faults.stand_ins import Draft
 from time_execution import settings, time_execution
+from time_execution.delivery.scale import LIGHT_BYTES
+from time_execution.types import Metric
 
 
 def test_a_queue_offered_a_hundred_times_its_size_counts_every_item(deliver, caplog):
@@ -66,8 +69,6 @@ def test_taking_a_batch_makes_no_room_that_is_not_there(deliver):
         """A draft whose metric takes so long to make that other threads come in between."""
 
         def metric(self, started, ended, wall_offset):
-            from time_execution.types import Metric
-
             while len(channel.queue) < channel.attention:  # the fast way of a measured call
                 channel.append((self, 0, time.perf_counter_ns()))
             return Metric({"name": "slow"})
@@ -81,6 +82,24 @@ def test_taking_a_batch_makes_no_room_that_is_not_there(deliver):
     gate.open.set()
     for step in delivery.backend._script:
         step.open.set()
+
+
+def test_the_first_finished_metric_among_drafts_makes_no_room_for_heavier_ones(deliver):
+    """What callers append until the bound is worked out anew for heavier metrics still finds it (I3)."""
+    delivery = deliver(FaultBackend(), max_bytes=30_000, bulk_timeout=60.0)
+    channel, wake = delivery.channel, delivery.channel.wake
+    channel.admit((Draft(), 0, 0))
+    appended = []
+
+    def wake_late():
+        while len(channel.queue) < channel.attention:  # what other threads do as long as they need not ask
+            appended.append(channel.offer(Metric({"name": "light"}), LIGHT_BYTES))
+        wake()
+
+    channel.wake = wake_late
+    delivery.write("a", value=1)
+    channel.wake = wake
+    assert delivery.stats()["bytes"] + LIGHT_BYTES * len(appended) < 30_000
 
 
 @pytest.mark.parametrize(
@@ -183,6 +202,63 @@ def test_a_queue_that_is_full_by_bytes_leaves_at_once(deliver, overflow):
     assert delivery.flush(DEADLINE)
     check_conservation(delivery.stats(), offered=30, pending=0)
     assert store.values() == list(range(30))
+
+
+def test_what_is_in_flight_weighs_as_much_as_in_the_queue(deliver):
+    """A heavy metric that the backend has takes up its bytes until it is settled (I3)."""
+    gate = Gate()
+    delivery = deliver(FaultBackend([gate]), max_bytes=10_000, overflow="drop_newest")
+    delivery.write("a", text="x" * 6000)
+    gate.wait()
+    delivery.write("a", text="x" * 6000)
+    stats = delivery.stats()
+    assert stats["rejected"] == {"queue_full": 1}
+    assert 6000 < stats["bytes"] <= 10_000
+    gate.open.set()
+    assert delivery.flush(DEADLINE)
+    assert delivery.stats()["bytes"] == 0
+
+
+def test_block_lets_go_of_a_caller_when_the_delivery_closes(deliver):
+    """Who waits for room that cannot come any more is told so at once (D4)."""
+    gate = Gate()
+    delivery = deliver(FaultBackend([gate]), queue_maxsize=1, bulk_size=1, overflow="block", block_timeout=3 * DEADLINE)
+    delivery.write("a", value=0)
+    gate.wait()
+    blocked = threading.Thread(target=delivery.write, args=("a",), kwargs={"value": 1})
+    blocked.start()
+    assert wait_for(delivery, lambda: delivery.channel.changed._waiters)
+    delivery.begin_close()
+    blocked.join(DEADLINE)
+    assert not blocked.is_alive()
+    assert delivery.stats()["rejected"] == {"after_close": 1}
+    gate.open.set()
+
+
+def test_block_by_bytes_makes_room_though_the_batch_may_linger(deliver):
+    """A metric too heavy for what is left has the worker send the little that waits, and does not wait in vain (D4)."""
+    store = FaultBackend()
+    options = {"bulk_timeout": 60.0, "queue_timeout": 60.0, "overflow": "block", "block_timeout": DEADLINE}
+    delivery = deliver(store, max_bytes=10_000, **options)
+    delivery.write("a", value=0, text="x" * 3000)
+    assert wait_for(delivery, lambda: delivery.channel.changed._waiters)  # the worker lingers
+    delivery.write("a", value=1, text="x" * 8000)
+    assert delivery.stats()["rejected"] == {}
+    assert delivery.flush(DEADLINE)
+    assert store.values() == [0, 1]
+
+
+def test_callers_that_need_not_ask_keep_the_bound_beside_a_heavy_flight(deliver):
+    """What the backend has is counted also where light metrics are appended without a lock (I3)."""
+    gate = Gate()
+    delivery = deliver(FaultBackend([gate]), max_bytes=20_000, overflow="drop_newest")
+    delivery.write("a", text="x" * 15_000)
+    gate.wait()
+    for value in range(100):
+        delivery.write("a", value=value)
+        assert delivery.stats()["bytes"] <= 20_000
+    assert delivery.stats()["rejected"]["queue_full"] > 50
+    gate.open.set()
 
 
 def test_memory_stays_within_its_bound(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.harness import DEADLINE, FaultBackend, Gate, check_conservation
 from time_execution import settings, time_execution
+from time_execution.types import STORED, Reject, Retry
 
 
 @pytest.mark.serial
@@ -38,10 +39,11 @@ def test_a_backend_that_hangs_does_not_slow_its_callers(deliver, way):
     gate.open.set()
 
 
-def test_a_worker_that_hung_through_close_cannot_count_anything_twice(deliver):
-    """What was given up at close stays given up, even if the backend stores it later (D5, I1)."""
+@pytest.mark.parametrize("answer", [None, [STORED, Reject("mapping"), Retry("busy")]], ids=["stored", "mixed"])
+def test_a_worker_that_hung_through_close_cannot_count_anything_twice(deliver, answer):
+    """What was given up at close stays given up, whatever the backend says of it later (D5, I1)."""
     store = FaultBackend()
-    gate = Gate(store.keep)
+    gate = Gate(lambda _: answer)
     store._script.append(gate)
     delivery = deliver(store)
     for value in range(3):

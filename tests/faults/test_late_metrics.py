@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from tests.faults.children import BUSY, Child, run, values
-from tests.faults.harness import FaultBackend, check_conservation, quick
+from tests.faults.harness import DEADLINE, FaultBackend, check_conservation, in_threads, quick
 from time_execution import settings, time_execution
 
 
@@ -132,3 +135,50 @@ def test_an_end_without_stderr_is_quiet(tmp_path):
         )
         assert outcome.code == 0
         assert "Traceback" not in outcome.err
+
+
+def test_a_write_that_waits_for_the_lock_as_the_delivery_closes_is_refused(deliver):
+    """A caller that had found the delivery open, and gets the lock only after `close` began, came too late (P8)."""
+    delivery = deliver(FaultBackend())
+    channel, looked = delivery.channel, threading.Event()
+
+    def check_process():  # the last thing before the lock
+        looked.set()
+
+    channel.check_process = check_process
+    late = threading.Thread(target=delivery.write, args=("a",), kwargs={"value": 1})
+    with channel.lock:
+        late.start()
+        assert looked.wait(DEADLINE)
+        channel.close()
+    late.join(DEADLINE)
+    del channel.check_process
+    stats = delivery.stats()
+    check_conservation(stats, offered=1, pending=0)
+    assert stats["rejected"] == {"after_close": 1}
+
+
+def test_a_worker_that_is_started_after_close_does_not_come(deliver):
+    """The one that closed the backend was the last: another would close it again (P8)."""
+    delivery = deliver(FaultBackend())
+    delivery.close()
+    started: list[int] = []
+    delivery._worker.start = lambda: started.append(1)
+    delivery.start_worker()
+    assert started == []
+
+
+def test_a_lock_that_is_never_given_back_holds_late_writers_up_once(deliver):
+    """At the end of the interpreter a thread may have gone with the lock: it is waited for a moment, and not again."""
+    delivery = deliver(FaultBackend())
+    delivery.close()
+
+    def refused(_):
+        began = time.monotonic()
+        for value in range(20):
+            delivery.write("late", value=value)
+        return time.monotonic() - began
+
+    with delivery.channel.lock:
+        assert in_threads(1, refused) < [2.0]  # twenty waits would be four seconds
+    assert delivery.stats()["rejected"] == {"after_close": 20}

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import FaultBackend, check_conservation, quick
+from tests.faults.harness import FaultBackend, check_conservation, quick, wait_for
+from time_execution.delivery.portion import _PROOFS
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendUnavailable
 from time_execution.types import Metric
@@ -139,13 +140,14 @@ def test_an_error_that_passes_leaves_batches_as_large_as_they_were():
     assert backend.attempts == [list(range(8))] * 3
 
 
-def test_batches_are_whole_again_soon_after_an_obscure_outage():
-    """They double with each success, so a queue that has grown long meanwhile drains fast."""
+@pytest.mark.parametrize("bulk_size", [64, 100], ids=["power of two", "any size"])
+def test_batches_are_whole_again_soon_after_an_obscure_outage(bulk_size):
+    """They double with each success up to a whole one, so a queue that has grown long meanwhile drains fast."""
     backend = FaultBackend([RuntimeError] * 12)
-    _sent(backend, 400, bulk_size=64, queue_maxsize=1000)
+    _sent(backend, 400, bulk_size=bulk_size, queue_maxsize=1000)
     sizes = [len(attempt) for attempt in backend.attempts[12:]]
     assert sizes[0] == 1
-    assert max(sizes) == 64
+    assert max(sizes) == bulk_size
     assert sorted(backend.values()) == list(range(400))
 
 
@@ -155,3 +157,30 @@ def test_what_was_stored_during_the_search_does_not_convict_a_metric_alone():
     stats = _sent(backend, 64, bulk_size=64)
     assert sorted(backend.values()) == list(range(64))
     assert stats["dropped"] == {}
+
+
+def test_an_outage_convicts_no_metric_however_often_it_had_failed_alone():
+    """A suspect that fails once more since the backend is away, as the error says, is kept (D6)."""
+    backend = FaultBackend()
+    suspect = {0}
+    alone: list[int] = []
+
+    def choke(metrics):
+        values = [metric["value"] for metric in metrics]
+        if not suspect & set(values):
+            backend.keep(metrics)
+        elif len(values) == 1:
+            alone.append(1)
+            raise KeyError("which") if len(alone) <= _PROOFS else BackendUnavailable("away")
+        else:
+            raise KeyError("which")
+
+    backend._then = choke
+    with quick(backend, bulk_size=64) as delivery:
+        for value in range(64):
+            delivery.write("poison.test", value=value)
+        assert wait_for(delivery, lambda: len(alone) > _PROOFS + 1)
+        assert delivery.stats()["dropped"] == {}
+        suspect.clear()
+        assert delivery.flush(10.0)
+    assert sorted(backend.values()) == list(range(64))

@@ -186,3 +186,69 @@ def test_a_client_that_closes_itself_at_exit_is_still_open_when_the_rest_is_sent
     )
     assert (outcome.code, outcome.err) == (0, "")
     assert values(stored) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    "connect",
+    ["client.connect()", "delivery.write('a', value=100); delivery.flush(5.0)"],
+    ids=["before the first metric", "with the first batch"],
+)
+def test_a_client_that_connects_late_is_still_open_when_the_rest_is_sent(tmp_path, connect):
+    """What registers its end after the delivery was made ends after the delivery all the same (P1)."""
+    outcome, stored = run(
+        tmp_path,
+        f"""
+        import atexit
+        class Client(FileSink):
+            is_open = None
+            def connect(self):
+                self.is_open = True
+                atexit.register(self.shut)
+            def shut(self):
+                self.is_open = False
+            def write_many(self, metrics):
+                if self.is_open is None:
+                    self.connect()
+                if not self.is_open:
+                    raise ConnectionError("closed")
+                super().write_many(metrics)
+        client = Client(sink)
+        delivery = ThreadedBackend(client, bulk_timeout=60.0)
+        {connect}
+        for value in range(100):
+            delivery.write("a", value=value)
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    assert set(values(stored)) >= set(range(100))
+
+
+def test_what_an_earlier_close_gave_up_is_not_told_at_the_end(tmp_path):
+    """Whoever closes a delivery himself can ask it; the last word of a process is about what was still open (P2)."""
+    outcome, _ = run(
+        tmp_path,
+        """
+        delivery = quick(HungSink())
+        delivery.write("a", value=1)
+        delivery.close(0.1)
+        assert delivery.undelivered() == 1
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_first_metric_amid_the_end_does_not_cancel_the_end_of_others(tmp_path):
+    """A worker that starts while ``atexit`` functions run leaves the list of them as it is (P1)."""
+    outcome, stored = run(
+        tmp_path,
+        """
+        import atexit
+        early = ThreadedBackend(FileSink(sink), bulk_timeout=60.0)
+        late = quick(FaultBackend())
+        for value in range(10):
+            early.write("early", value=value)
+        atexit.register(late.write, "late", value=1)
+        """,
+    )
+    assert outcome.code == 0, outcome.err
+    assert values(stored) == list(range(10))

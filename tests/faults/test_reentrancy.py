@@ -105,6 +105,27 @@ def test_backends_and_hooks_may_call_what_is_measured(tmp_path):
     delivery.close()
 
 
+def test_a_backend_that_writes_to_its_own_delivery_does_not_feed_itself():
+    """What the worker's own thread writes is refused and counted, however it is written (P10)."""
+
+    class Talking(FaultBackend):
+        def write_many(self, metrics):
+            delivery.write("inner", value=-1)
+            delivery.bulk_write([{"name": "inner", "value": -1}])
+            return super().write_many(metrics)
+
+    store = Talking()
+    delivery = quick(store, bulk_size=10)
+    for value in range(100):
+        delivery.write("outer", value=value)
+    assert delivery.flush(DEADLINE)
+    stats = delivery.stats()
+    check_conservation(stats, pending=0)
+    assert store.values() == list(range(100))
+    assert stats["rejected"] == {"reentrant": 2 * len(store.attempts)}
+    delivery.close()
+
+
 def test_a_log_handler_that_is_itself_measured_comes_to_an_end():
     """A handler that measures and writes as it logs our trouble neither recurses nor hangs (P10)."""
     import logging

@@ -17,6 +17,7 @@ from tests.faults.harness import (
     in_threads,
     longest,
     tick,
+    wait_for,
 )
 from time_execution import settings, time_execution, write_metric
 from time_execution.backends.base import BaseMetricsBackend
@@ -174,6 +175,21 @@ def test_what_is_too_old_is_given_up_with_a_reason(deliver):
         tick(delivery, clock, 0.5)
     check_conservation(delivery.stats(), offered=1, pending=0)
     assert delivery.stats()["dropped"] == {"expired": 1}
+
+
+@pytest.mark.parametrize(("spool", "max_age"), [(None, 300.0), ("spool", 3600.0)])
+def test_by_default_metrics_are_kept_for_five_minutes_and_with_a_spool_for_an_hour(deliver, tmp_path, spool, max_age):
+    """What could not be sent is tried again until then, and given up at the first failure after it (D2)."""
+    clock = FakeClock(0.0)
+    delivery = deliver(FaultBackend(then=OUTAGE), clock=clock, retry=None, spool=spool and tmp_path / spool)
+    delivery.write("a", value=1)
+    longest_pause = 31.0
+    for failures, seconds in enumerate((1.0, max_age - 2 * longest_pause, longest_pause), 1):
+        clock.advance(seconds)
+        assert wait_for(delivery, lambda: delivery.stats()["failures"] == failures)  # noqa: B023 - done before the next
+        assert delivery.stats()["pending"] == 1
+    clock.advance(longest_pause + 1.0)
+    assert wait_for(delivery, lambda: delivery.stats()["dropped"] == {"expired": 1})
 
 
 def test_a_million_failures_do_not_overflow_the_backoff(deliver):

@@ -59,6 +59,23 @@ def test_a_server_that_asks_for_a_pause_gets_it_within_reason(deliver, hint, at_
     assert delivery.stats()["worker_restarts"] == 0
 
 
+def test_of_several_pauses_asked_for_the_longest_is_kept(deliver):
+    """Wherever in a batch it was asked for (D7)."""
+    clock, attempts = FakeClock(0.0), []
+
+    def answer(metrics):
+        attempts.append(clock.now)
+        return [Retry("busy", after=after) for after in (2.0, 9.0, 1.0, None)] if len(attempts) == 1 else None
+
+    retry = Backoff(base=1.0, cap=30.0, jitter=longest)
+    delivery = deliver(FaultBackend(then=answer), clock=clock, retry=retry, bulk_size=4)
+    for value in range(4):
+        delivery.write("a", value=value)
+    while len(attempts) < 2 and clock.now < 100.0:
+        tick(delivery, clock, 0.25)
+    assert 9.0 <= attempts[1] - attempts[0] <= 11.0
+
+
 def test_a_refusal_of_the_credentials_is_asked_again_only_once_a_cap(deliver):
     """A permanent error is tried once in each longest pause, the state says so, and nothing is given up (D10)."""
     clock = FakeClock(0.0)
@@ -121,6 +138,26 @@ def test_a_limit_on_the_size_of_batches_is_not_tried_anew_with_each(deliver):
     assert delivery.flush(DEADLINE)
     refused = len([attempt for attempt in store.attempts if len(attempt) > 60])
     assert refused <= len(store.attempts) / 4, (refused, len(store.attempts))
+
+
+def test_a_limit_on_the_size_of_batches_is_outgrown_once_the_server_takes_more(deliver):
+    """What was too large once is tried again later: batches become whole without a restart (D8)."""
+    store = FaultBackend()
+
+    def small_at_first(metrics):
+        if len(metrics) > 25 and len(store.attempts) < 10:
+            raise BatchTooLarge("413")
+        store.keep(metrics)
+
+    store._then = small_at_first
+    delivery = deliver(store, bulk_size=100, queue_maxsize=10_000, bulk_timeout=10.0)
+    for value in range(8000):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    sizes = [len(attempt) for attempt in store.attempts]
+    assert sizes[5] == 25
+    assert max(sizes[10:]) == 100
+    assert store.values() == list(range(8000))
 
 
 def test_results_are_taken_item_by_item(deliver):
@@ -207,3 +244,44 @@ def test_an_iterator_that_breaks_off_keeps_what_it_reported(deliver):
     assert store.attempts[1] == list(range(2, 8))
     assert stats["delivered"] == 2
     assert stats["dropped"] == {"mapping": 2, "BackendRejected": 4}
+
+
+def test_a_generator_of_answers_is_heard_to_its_end(deliver):
+    """What a backend does after its last answer, such as a commit, is done before the batch counts as sent (D6)."""
+    committed: list[int] = []
+
+    def answer(metrics):
+        yield from [STORED] * len(metrics)
+        committed.append(len(metrics))
+
+    delivery = deliver(FaultBackend(then=answer))
+    for value in range(10):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    assert sum(committed) == delivery.stats()["delivered"] == 10
+
+
+def test_what_is_no_answer_is_no_success(deliver):
+    """A metric whose answer makes no sense is sent again, with those after it, and those before it are not (D6)."""
+    store = FaultBackend([lambda _: [STORED, True, STORED]])
+    delivery = deliver(store, bulk_size=3, bulk_timeout=10.0)
+    for value in range(3):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    assert store.attempts == [[0, 1, 2], [1, 2]]
+    assert delivery.stats()["last_error"] == "TypeError"
+
+
+def test_what_is_sent_again_keeps_its_order(deliver):
+    """A metric that was to come again goes before those that an exception left without an answer (D6)."""
+
+    def one_and_break_off(metrics):
+        yield from (Retry("busy"), STORED)
+        raise OUTAGE
+
+    store = FaultBackend([one_and_break_off])
+    delivery = deliver(store, bulk_size=4, bulk_timeout=10.0)
+    for value in range(4):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    assert store.attempts == [[0, 1, 2, 3], [0, 2, 3]]

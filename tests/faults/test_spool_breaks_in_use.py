@@ -83,6 +83,25 @@ def test_an_orphan_that_breaks_on_the_way_is_salvaged(whole, tmp_path, monkeypat
     store.close()
 
 
+def test_rows_that_a_broken_orphan_does_not_give_up_are_sent_once(whole, tmp_path, monkeypatch):
+    """What was taken over before the damage showed, and delivered meanwhile, is not read out a second time (D14)."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    store = open_store(target)
+    assert store.claim() == 1
+
+    def broken(_):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(store._orphans[0]._rows, "delete", broken)
+    assert store.adopt(limit=10) == 10
+    assert drain(store) == list(range(10))
+    assert store.adopt() == ROWS - 10
+    assert drain(store) == list(range(10, ROWS))
+    assert store.corrupt_files == 1
+    store.close()
+
+
 def test_a_dropped_table_is_damage_too(tmp_path):
     """A file whose table somebody dropped is replaced like any broken one (D14)."""
     store = open_store(tmp_path)

@@ -211,3 +211,25 @@ def test_a_disk_full_amid_the_rescue_keeps_the_old_file(tmp_path, monkeypatch):
     assert store.append([metric(10)]) == 1
     assert drain(store) == list(range(11))
     store.close()
+
+
+def test_a_child_asks_a_disk_that_refused_its_parent(tmp_path, monkeypatch):
+    """What the parent was refused a moment ago says nothing of the child, which begins afresh (D15, P5)."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = open_store(tmp_path)
+    with monkeypatch.context() as patched:
+        assert store.append([metric(0)]) == 1
+        patched.setattr("time_execution.delivery._spool_rows.RowFile.insert", full)
+        assert store.append([metric(1)]) == 0
+    assert store.degraded
+
+    def child(send):
+        send(store.degraded, store.append([metric(2)]), len(store))
+        store.close()
+
+    assert run_child(child) == [0, 1, 1]
+    assert store.degraded
+    store.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import textwrap
@@ -99,6 +101,70 @@ def test_a_child_never_closes_the_parents_connection(tmp_path):
         store.close()
 
     assert run_child(child) == [1]
+    store.close()
+
+
+@pytest.mark.parametrize("in_hand", [False, True], ids=["its own", "claimed"])
+def test_a_child_that_outlives_its_killed_parent_holds_none_of_its_files(tmp_path, in_hand):
+    """What the parent owned, or was about to take over, can be adopted as soon as the parent is gone (D16, P5)."""
+    if in_hand:
+        store = open_store(tmp_path)
+        store.append([metric(n) for n in range(10)])
+        store.close()
+
+    def parent(send):
+        store = open_store(tmp_path)
+        assert store.claim() == in_hand
+        assert in_hand or store.append([metric(n) for n in range(10)])
+        if not os.fork():
+            send(os.getpid())
+        signal.pause()
+
+    pid, reader = in_child(parent)
+    (survivor,) = struct.unpack("q", os.read(reader, 8))
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert ended(pid) == -signal.SIGKILL
+        heir = open_store(tmp_path)
+        assert heir.adopt() == 10
+        heir.close()
+    finally:
+        os.kill(survivor, signal.SIGKILL)
+        os.close(reader)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_child_never_closes_a_connection_to_what_its_parent_claimed(whole, tmp_path):
+    """A file that the parent is taking over is as much the parent's as its own (P5)."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    store = open_store(target)
+    assert store.claim() == 1
+    database = os.path.realpath(next(target.glob("*.db")))
+
+    def child(send):
+        gc.collect()
+        send(
+            len(store._orphans), [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()].count(database)
+        )
+
+    assert run_child(child) == [0, 1]
+    assert store.adopt() == ROWS
+    store.close()
+
+
+def test_a_child_forked_in_the_midst_of_a_call_has_a_spool_all_the_same(tmp_path):
+    """A signal handler may fork while its own thread is inside the store (P4)."""
+    store = open_store(tmp_path)
+    store.append([metric(1)])
+
+    def child(send):
+        send(store.append([metric(2)]), len(store))
+        store.close()
+
+    with store._entered():
+        assert run_child(child) == [1, 1]
+    assert (store.adopt(), len(store)) == (1, 2)
     store.close()
 
 
@@ -217,3 +283,28 @@ def test_concurrent_calls_do_not_wait_for_the_check_of_orphans(whole, tmp_path, 
     thread.join(DEADLINE)
     assert store.adopt() == ROWS
     store.close()
+
+
+def test_files_that_were_being_checked_as_the_store_closed_are_let_go(whole, tmp_path, monkeypatch):
+    """A claim that comes too late keeps no lock, though the process and its store live on (D16)."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def check(_):
+        reached.set()
+        assert go_on.wait(DEADLINE)
+        return True
+
+    store = open_store(target)
+    with monkeypatch.context() as patched:
+        patched.setattr("time_execution.delivery._spool_rows.RowFile.is_sound", check)
+        thread = threading.Thread(target=store.claim)
+        thread.start()
+        assert reached.wait(DEADLINE)
+        store.close()
+        go_on.set()
+        thread.join(DEADLINE)
+    heir = open_store(target)
+    assert heir.adopt() == ROWS
+    heir.close()

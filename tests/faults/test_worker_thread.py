@@ -83,6 +83,22 @@ def test_a_worker_that_is_killed_each_time_is_not_replaced_at_once():
     delivery.close()
 
 
+def test_pauses_after_deaths_grow_and_end_with_the_first_success():
+    """Each worker that dies in a row doubles the bound of the pause before the next attempt (P7, D10)."""
+    bounds: list[float] = []
+
+    def draw(_low, high):
+        bounds.append(high)
+        return 0.0
+
+    delivery = quick(FaultBackend([SystemExit] * 4), retry=Backoff(base=1.0, cap=60.0, jitter=draw))
+    delivery.write("a", value=0)
+    assert delivery.flush(DEADLINE)
+    assert bounds == [1.0, 2.0, 4.0, 8.0]
+    assert (delivery.stats()["failures"], delivery.stats()["state"]) == (0, "ok")
+    delivery.close()
+
+
 def test_a_worker_gives_way_to_a_fresh_one_after_so_many_metrics():
     """With worker_limit, new threads take over, one at a time, and nothing is lost or counted as a death."""
     active, most = [], []
@@ -106,6 +122,16 @@ def test_a_worker_gives_way_to_a_fresh_one_after_so_many_metrics():
     assert "TimeExecutionThread" in names
     delivery.close()
     assert store.closed == 1
+
+
+def test_a_worker_that_was_killed_is_counted_once_however_many_take_over():
+    """Those that give way at their limit later are no deaths (P7)."""
+    delivery = quick(FaultBackend([SystemExit]), bulk_size=5, worker_limit=5)
+    for value in range(50):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    assert delivery.stats()["worker_restarts"] == 1
+    delivery.close()
 
 
 def test_a_metric_written_while_the_worker_starts_starts_no_second_one(monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from tests.kept import Kept
 from time_execution import settings
 from time_execution.backends.threaded import ThreadedBackend
+from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import ConfigurationError
 
 SECRET = "hunter2hunter2"
@@ -92,3 +93,10 @@ def test_what_is_no_backend_is_refused_when_the_queue_is_made(thing):
     """A queue around something that cannot be written to is no queue (B9)."""
     with pytest.raises((ConfigurationError, TypeError)):
         ThreadedBackend(thing)
+
+
+@pytest.mark.parametrize("key", ["base", "cap", "max_age"])
+def test_a_flag_is_no_number_of_seconds(key):
+    """True would pass for one second everywhere else in Python (B9)."""
+    with pytest.raises(ConfigurationError, match=key):
+        Backoff(**{key: True})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from tests.spool.rows import abandon, files, ids, metrics, waiting
+from time_execution.delivery._spool_rows import RowFile
 from time_execution.delivery.spool import inspect_folder
 
 
@@ -135,3 +138,25 @@ def test_a_kill_amid_adoption_doubles_nothing_that_is_sent_meanwhile(open_store,
         sent += ids(row for _, row in page)
         heir.delete([key for key, _ in page])
     assert sorted(sent) == list(range(20))
+
+
+def test_a_damaged_file_vouches_for_no_row(open_store, tmp_path, monkeypatch):
+    """Rows that a kill left in two files stay in the sound one when those in the other cannot be relied on."""
+    old = open_store()
+    old.append(metrics(*range(10)))
+    old.close()
+    store = open_store()
+    with monkeypatch.context() as patched:
+        patched.setattr("time_execution.delivery._spool_orphan.Orphan.taken", lambda *_: None)
+        assert store.adopt(limit=10) == 10
+    copy = abandon(store)
+    damaged = files(copy)[-1]
+    connection = sqlite3.connect(damaged)
+    with connection:
+        connection.execute("UPDATE q SET crc = crc + 1")
+    connection.close()
+    is_sound = RowFile.is_sound
+    monkeypatch.setattr(RowFile, "is_sound", lambda rows: rows.path != damaged and is_sound(rows))
+    heir = open_store(path=copy)
+    heir.adopt()
+    assert waiting(heir) == list(range(10))

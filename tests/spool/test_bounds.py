@@ -65,6 +65,17 @@ def test_rows_past_max_age_are_given_up(open_store, clock):
     assert len(store) == 1
 
 
+def test_rows_that_were_handed_out_do_not_expire(open_store, clock):
+    """What a worker is sending is judged no more: it would count as given up, and be delivered all the same."""
+    store = open_store(max_age=60)
+    store.append(metrics(1, 2))
+    ((key, _),) = store.peek(1)
+    clock.now += 61
+    assert waiting(store) == [1]
+    assert store.delete([key]) == 1
+    assert (len(store), dict(store.dropped)) == (0, {"expired": 1})
+
+
 def test_appending_gives_up_what_has_expired(open_store, clock):
     """Rows expire also while nobody reads."""
     store = open_store(max_age=60)
@@ -83,3 +94,16 @@ def test_setting_the_wall_clock_ages_nothing(tmp_path, clock):
     assert waiting(store) == [1]
     assert store.oldest_age() == 0
     store.close()
+
+
+def test_rows_from_a_machine_whose_clock_was_ahead_are_of_no_age(open_store, clock):
+    """A clock that was set back while no process ran makes no row older, nor younger than new."""
+    clock.now += 1000
+    store = open_store()
+    store.append(metrics(1))
+    store.close()
+    clock.now -= 1000
+    heir = open_store(max_age=60)
+    assert heir.adopt() == 1
+    assert heir.oldest_age() == 0.0
+    assert waiting(heir) == [1]

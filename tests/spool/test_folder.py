@@ -105,6 +105,19 @@ def test_a_removed_folder_is_made_again(open_store, tmp_path):
     assert open_store().adopt() == 3
 
 
+def test_a_file_that_took_the_place_of_ours_is_left_alone(open_store, tmp_path):
+    """Whoever put it there knows what it is; the store goes on in a file of its own, with all its rows."""
+    store = open_store()
+    store.append(metrics(1))
+    stranger, place = tmp_path / "stranger", files(tmp_path / "spool")[0]
+    stranger.write_text("something else")
+    stranger.replace(place)
+    assert store.append(metrics(2)) == 1
+    assert place.read_text() == "something else"
+    assert waiting(store) == [1, 2]
+    assert len(files(tmp_path / "spool", "*.lock")) == 1
+
+
 def test_leftover_locks_are_swept(open_store, tmp_path):
     """Lock files without a database go; those of living owners and of other names stay."""
     folder = tmp_path / "spool"

@@ -100,3 +100,46 @@ def test_purging_leaves_what_is_not_ours(open_store, tmp_path):
     damaged.write_bytes(b"rubbish" * 1000)
     assert purge(tmp_path / "spool") == 0
     assert not damaged.exists()
+
+
+def test_purging_follows_no_link(open_store, tmp_path):
+    """What a link in the folder points to is not ours to empty, though it may be a spool elsewhere (S11)."""
+    elsewhere = open_store(path=tmp_path / "elsewhere")
+    elsewhere.append(metrics(1, 2))
+    elsewhere.close()
+    folder = tmp_path / "spool"
+    folder.mkdir(0o700)
+    link = folder / "backend.1.0123456789abcdef01234567.db"
+    link.symlink_to(files(tmp_path / "elsewhere")[0])
+    assert purge(folder) == purge(folder, older_than=-1.0) == 0
+    assert ids(read(tmp_path / "elsewhere")) == [1, 2]
+    assert link.is_symlink()
+
+
+def test_purge_by_age_leaves_what_was_put_aside(open_store, tmp_path):
+    """Nobody knows how old a damaged file's metrics are: it goes with a whole purge only, and only if it is named."""
+    store = open_store()
+    store.append(metrics(1))
+    store.close()
+    folder = tmp_path / "spool"
+    aside = [folder / f"{name}.1.0123456789abcdef01234567.db.corrupt" for name in ("backend", "other")]
+    for path in aside:
+        path.write_bytes(b"rubbish")
+    assert purge(folder, older_than=-1.0) == 1
+    assert files(folder, "*.corrupt") == aside
+    purge(folder, name="backend")
+    assert files(folder, "*.corrupt") == aside[1:]
+
+
+def test_a_purge_that_cannot_write_says_so(open_store, tmp_path):
+    """A file that somebody is writing to is not taken for a damaged one, nor for an empty one."""
+    store = open_store()
+    store.append(metrics(1, 2))
+    store.close()
+    connection = sqlite3.connect(files(tmp_path / "spool")[0], isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        purge(tmp_path / "spool")
+    connection.close()
+    assert ids(read(tmp_path / "spool")) == [1, 2]
+    assert purge(tmp_path / "spool") == 2

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import threading
 
+import pytest
+
 from tests.spool.rows import files, ids, metric, metrics, waiting
 from time_execution.types import Metric
 
@@ -128,6 +130,21 @@ def test_a_row_with_a_wrong_checksum_is_dropped_and_counted(open_store, tmp_path
     assert len(store) == 2
 
 
+@pytest.mark.parametrize("damage", ["ts = 'soon'", "attempts = 'many'", "body = 'text'", "crc = 'x'"])
+def test_a_row_with_a_column_of_the_wrong_type_is_dropped_and_counted(open_store, tmp_path, damage):
+    """SQLite keeps anything in any column: what a row of ours cannot hold costs that row only, once."""
+    store = open_store(max_age=60)
+    store.append(metrics(1, 2, 3))
+    connection = sqlite3.connect(files(tmp_path / "spool")[0])
+    with connection:
+        connection.execute(f"UPDATE q SET {damage} WHERE seq = 2")
+    connection.close()
+    assert waiting(store) == [1, 3]
+    assert store.append(metrics(4)) == 1
+    assert waiting(store) == [1, 3, 4]
+    assert (len(store), dict(store.dropped)) == (3, {"spool_corrupt": 1})
+
+
 def test_it_is_safe_with_threads(open_store):
     """Threads that append while another reads and deletes lose and repeat nothing."""
     store = open_store()
@@ -159,3 +176,35 @@ def test_a_finalizer_amid_a_call_is_turned_away(open_store):
         inner += [store.append(metrics(2)), store.peek(1), store.delete([1])]
     assert inner == [0, [], 0]
     assert waiting(store) == [1]
+
+
+def _commits(store):
+    """Note from now on how safe each commit of a store is: against kills (1), or the loss of power as well (2)."""
+    connection = store._file._rows._connection
+    seen = []
+    (level,) = connection.execute("PRAGMA synchronous").fetchone()
+
+    def note(statement):
+        nonlocal level
+        if statement.startswith("PRAGMA synchronous = "):
+            level = ["OFF", "NORMAL", "FULL"].index(statement.split()[-1])
+        elif statement == "COMMIT":
+            seen.append(level)
+
+    connection.set_trace_callback(note)
+    return seen
+
+
+@pytest.mark.parametrize(("durable", "level"), [(False, 1), (True, 2)])
+def test_a_commit_waits_for_the_disk_where_that_matters(open_store, durable, level):
+    """In a durable spool each does; in any, what is taken over is on the disk before it goes where it came from."""
+    old = open_store()
+    old.append(metrics(1))
+    old.close()
+    store = open_store(durable=durable)
+    store.append(metrics(2))
+    seen = _commits(store)
+    store.append(metrics(3))
+    assert store.adopt() == 1
+    store.append(metrics(4))
+    assert seen == [level, 2, level]

@@ -199,6 +199,7 @@ class ThreadedBackend(QueuedBackend):
     def begin_close(self) -> None:
         """Refuse new metrics and start sending the rest at once; does not wait."""
         channel = self.channel
+        channel.check_process()
         with channel.lock:
             if channel.closed:
                 return

@@ -247,8 +247,10 @@ class SpoolStore:
                     orphan.taken(found)
             else:
                 self._orphans.remove(orphan)
-                self._file.corrupt += orphan.is_damaged
                 orphan.finish()
+                if orphan.is_damaged:
+                    self._file.corrupt += 1
+                    self.news.append(f"{orphan.path.name} is damaged; what could be read of it is sent")
         except (sqlite3.Error, OSError) as exc:
             self._leave_alone(orphan.path, exc)
             self._orphans.remove(orphan)

@@ -55,12 +55,9 @@ class Channel:
         block_timeout: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.max_items = max_items
-        self.max_bytes = max_bytes
-        self.batch_items = batch_items
-        self.linger = linger
-        self.overflow = overflow
-        self.block_timeout = block_timeout
+        self.max_items, self.max_bytes = max_items, max_bytes
+        self.batch_items, self.linger = batch_items, linger
+        self.overflow, self.block_timeout = overflow, block_timeout
         self.clock = clock
         self.store: SpoolStore | None = None
         self.durable = False
@@ -69,29 +66,30 @@ class Channel:
         # Read by the calling threads without the lock.
         self.queue: deque[Item] = deque()
         self.append = self.queue.append
-        self.attention = 0
-        self.owner = 0
-        self.closed = False
-        self._abandoned = False
+        self.closed = self._abandoned = False
         self._patience = 0.2
         self._reset()
 
     def _reset(self) -> None:
         """Start from nothing; what is done at construction and in a forked child."""
         self.pid = os.getpid()
-        self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
+        self._make_locks()
         self.ledger = Ledger()
         self.in_flight: list[Entry] = []
         self.scale = Scale(self.queue)
-        self.flight_bytes = 0
-        self.spool_flight = 0
         self.pressed = False
+        self.flight_bytes = self.spool_flight = 0
         self.flush_target = self._flush_mark = self._spool_appended = 0
         self.owner = 0
         self._entry_maker = EntryMaker(self.clock)
         self._spool_base: dict[str, int] = {}
         self.attention = _ALWAYS if self.closed or self.durable else 0
+
+    def _make_locks(self) -> None:
+        """Make locks of the kind that threads have now; gevent's cannot wait for one of the system's."""
+        self._ident = threading.get_ident  # kept for finalizers, too, which run when the modules are gone
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
 
     def use_spool(self, store: SpoolStore, *, durable: bool) -> None:
         """Keep on disk what overflows or cannot leave; with ``durable``, everything, before the caller goes on."""
@@ -149,16 +147,19 @@ class Channel:
     def _refuse(self) -> None:
         """Count a metric that came too late; waits once, and not again, for a lock that an ended thread still holds."""
         held = self.lock.acquire(timeout=self._patience)
-        self.ledger.reject("after_close")
+        # What the worker itself calls while it delivers the rest is as much its own as before.
+        self.ledger.reject("reentrant" if self._ident() == self.owner else "after_close")
         if held:
             self.lock.release()
         else:
             self._patience = 0.0
 
     def check_process(self) -> None:
-        """Notice a fork that ran no fork hooks, as under uWSGI; what the child had appended by then goes uncounted."""
+        """Notice a fork without fork hooks, as under uWSGI (what was appended by then goes uncounted), or gevent."""
         if os.getpid() != self.pid:
             self.on_fork()
+        elif threading.get_ident is not self._ident and not self.owner:
+            self._make_locks()
 
     def _enqueue(self, item: Item) -> None:
         self.attention = 0  # until it is set anew: as it is, it may count on drafts alone

@@ -83,6 +83,13 @@ def come_last() -> None:
         if getattr(util, "_time_execution_pid", None) != os.getpid():
             util._time_execution_pid = os.getpid()  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of our own
             util.Finalize(None, close_all, exitpriority=0)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:  # a child of Celery's pool ends by `os._exit`, and runs no finalizers either
+        signals.worker_process_shutdown.connect(_close_all_of_pool, weak=False, dispatch_uid=__name__)
+
+
+def _close_all_of_pool(**_: Any) -> None:
+    close_all()
 
 
 def close_all() -> None:

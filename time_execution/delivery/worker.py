@@ -82,18 +82,12 @@ class Worker:
     def reset(self) -> None:
         """Forget the thread, which a fork did not copy, and all it knew."""
         self.thread: threading.Thread | None = None
-        self.failures = 0
-        self.stopping = False
-        self.finished = False
-        self._died = False
-        self._is_starting = False
-        self._adopt_at = -math.inf
-        self._has_sent = False
-        self._hopeless = False
+        self.failures = self._sent_before = 0
+        self.stopping = self.finished = False
+        self._is_starting = self._has_sent = self._died = self._hopeless = False
         self._sleeping = True
         self._due_at: float | None = None
-        self._retry_at = -math.inf
-        self._sent_before = 0
+        self._retry_at = self._adopt_at = -math.inf
         self._portion = Portion(self._channel)
 
     def wake(self) -> None:
@@ -120,11 +114,11 @@ class Worker:
         if self._died:
             self._channel.ledger.worker_restarts += 1
             self._died = False
-        self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._is_starting = True
         try:
+            self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             self.thread.start()
-        except RuntimeError:  # Python 3.12 and later refuse new threads once the interpreter is ending
+        except RuntimeError:  # an interpreter that is ending refuses new threads, an isolated one has no daemons
             self.thread = None
             self._hopeless = True
         else:
@@ -286,7 +280,8 @@ class Worker:
                 f"{self._label}: {failure.text}, with a batch of {len(batch)}; {failure.verdict.value}",
             )
         except BaseException:
-            self._settle(me, batch[: len(results)], results, None)
+            if results:  # of nothing it would be a success, after which the pause begins anew
+                self._settle(me, batch[: len(results)], results, None)
             raise
         if failure is None and len(results) < len(batch):
             results += [Retry("no result")] * (len(batch) - len(results))
