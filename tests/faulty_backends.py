@@ -91,3 +91,31 @@ class NotThreadSafe(Sound):
         super().write_many(metrics)
         kept.append(self.inner.metrics[-1])
         self.inner.metrics[:] = kept if len(metrics) == 1 else self.inner.metrics
+
+
+class LosesFields(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        core = ("name", "value", "timestamp")
+        self.inner.write_many([Metric({key: metric[key] for key in core if key in metric}) for metric in metrics])
+
+
+class TellsLong(Sound):
+    def __repr__(self) -> str:
+        return "TellsLong(\n)"
+
+
+class Predates(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        self.inner.write_many([Metric({"timestamp": 0, **metric}) for metric in metrics])
+
+
+class ForgetsNeighbours(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        if any(type(value) not in (str, int, float) for metric in metrics for value in metric.values()):
+            metrics = metrics[:1]
+        super().write_many(metrics)
+
+
+class DoublesBatches(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        super().write_many(metrics if len(metrics) == 1 else [*metrics, *metrics])

@@ -85,6 +85,18 @@ def test_hooks_of_a_block_see_no_arguments_and_its_outcome():
     assert backend.metrics[0].items() >= {"extra": 1, "around": True, "awaited": True}.items()
 
 
+def test_hooks_of_a_plain_block_see_its_exception():
+    """In a plain ``with`` as in an asynchronous one."""
+    seen: list[Any] = []
+    settings.configure(backends=[Kept()], hooks=[lambda exception, **_: seen.append(exception)])
+    error = ValueError("v")
+    with pytest.raises(ValueError, match="v"), block("b"):
+        raise error
+    with block("b"):
+        pass
+    assert seen == [error, None]
+
+
 def test_asynchronous_hook_is_skipped_and_counted_on_a_plain_with():
     """There is nothing to await it with."""
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 from time_execution import file_path
+from time_execution.exceptions import ConfigurationError
 
 
 def test_a_file_that_is_turned_over_meanwhile_is_no_obstacle(tmp_path, monkeypatch):
@@ -34,3 +38,67 @@ def test_a_file_that_vanishes_before_it_is_asked_for_its_device_is_no_obstacle(t
 
     monkeypatch.setattr(file_path, "_is_kernels", too_late)
     assert file_path.obstacle_to(path) is None
+
+
+def a_folder(tmp_path):
+    """Return the path of one."""
+    return tmp_path
+
+
+def a_link(tmp_path):
+    """Return the path of a symbolic link to a file."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    return tmp_path / "link"
+
+
+def a_pipe(tmp_path):
+    """Return the path of one."""
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@pytest.mark.parametrize(
+    ("make", "got"),
+    [
+        (lambda _: "", "not an empty text"),
+        (lambda _: "a\0b", "not a text with NUL in it"),
+        (lambda _: 5, "not int"),
+        (lambda _: b"metrics.db", "not bytes"),
+        (a_folder, "not a folder"),
+        (a_link, "not a symbolic link"),
+        pytest.param(
+            a_pipe, "not a device or a pipe", marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+        ),
+    ],
+    ids=["empty", "NUL", "number", "bytes", "folder", "link", "pipe"],
+)
+def test_path_that_can_be_none_of_a_file_says_what_it_is(tmp_path, make, got):
+    """The key is named, and what stands there."""
+    with pytest.raises(ConfigurationError, match=f"^path must be the path of a file, {got}$"):
+        file_path.to_file(make(tmp_path))
+
+
+def test_path_is_absolute_from_then_on(tmp_path, monkeypatch):
+    """A program may go to another folder later."""
+    monkeypatch.chdir(tmp_path)
+    assert file_path.to_file(Path("a") / "metrics.db") == tmp_path / "a" / "metrics.db"
+
+
+def test_name_that_is_too_long_is_refused(tmp_path):
+    """No waiting mends it."""
+    with pytest.raises(ConfigurationError, match="File name too long"):
+        file_path.to_file(tmp_path / ("x" * 300))
+
+
+def test_folder_that_cannot_be_entered_takes_no_file(tmp_path, monkeypatch):
+    """To make one takes both rights, to write one that is there only that."""
+    there = tmp_path / "there"
+    there.write_text("")
+
+    def no_entry(_path, wanted, **_options):
+        return not wanted & os.X_OK
+
+    monkeypatch.setattr(os, "access", no_entry)
+    assert file_path.obstacle_to(there) is None
+    assert file_path.obstacle_to(tmp_path / "absent") == f"no permission to write to {str(tmp_path)!r}"

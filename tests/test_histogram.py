@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from time_execution.formats.histogram import (
+    GAMMA,
     HIGHEST,
     NO_NUMBER,
     RELATIVE_ERROR,
@@ -56,6 +57,24 @@ def test_a_number_lies_within_the_bounds_of_its_bucket(number):
     low, high = bounds(bucket_of(number))
     slack = abs(number) * TOLERANCE
     assert low - slack <= number <= high + slack
+
+
+def test_buckets_leave_no_gap_and_do_not_overlap():
+    """Each begins where the one below ends, and is wider by the same factor."""
+    for bucket in range(ZERO + 2, HIGHEST + 1):
+        low, high = bounds(bucket)
+        assert low == bounds(bucket - 1)[1]
+        assert high / low == pytest.approx(GAMMA)
+        assert bounds(2 * ZERO - bucket) == (-high, -low)
+
+
+def test_what_files_hold_keeps_its_meaning():
+    """Counts of buckets are stored for years: the bucket of a number must never change."""
+    numbers = (-1e30, -1.0, -5e-324, 0.0, 5e-324, 1e-6, 0.001, 1.0, 1.03, 1000.0, 86_400_000.0, 1e30)
+    assert [bucket_of(number) for number in numbers] == [
+        *(1, 1348, 2047, 2048, 2049),
+        *(2403, 2576, 2748, 2749, 2921, 3205, 4095),
+    ]
 
 
 @given(within_reach)

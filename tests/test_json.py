@@ -233,6 +233,14 @@ def test_odd_values_come_back_to_the_bit(value):
         Metric({"name": "a", "field": value, "nested": [{"x": value}]}, kind="gauge", unit="B", id="0f-1")
     )
     assert_round_trip(Metric({"$field": value}))
+    assert_round_trip(Metric({"name": "a", "field": value}))
+
+
+def test_two_halves_of_a_letter_do_not_become_one():
+    """In a metric of texts alone, in a key, and in the name: what was two stays two."""
+    halves = "\ud83d\ude00"
+    for fields in ({"name": halves}, {"name": "a", halves: 1}, {"name": "a", "field": f"x{halves}y"}):
+        assert_round_trip(Metric(fields))
 
 
 @pytest.mark.parametrize("name", list(hostile_values()))

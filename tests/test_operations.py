@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -218,3 +221,68 @@ def test_operations_follow_the_block_they_are_called_in():
         flush()
         assert list(stats()["backends"]) == ["Full"]
     assert (outer.calls, len(inner.calls)) == ([], 1)
+
+
+class Closing(Full):
+    """Tells when it begins to close and when it is closed, and what it makes of a time-out."""
+
+    def __init__(self, log: list[str], name: str, *, wait: threading.Event | None = None) -> None:
+        super().__init__()
+        self.log, self.name, self.wait = log, name, wait
+
+    def begin_close(self):
+        self.log.append(f"{self.name} begins")
+
+    def close(self, timeout=None):
+        self.log.append(f"{self.name} ends")
+
+
+def test_all_begin_to_close_before_the_first_is_waited_for():
+    """What each has left is then delivered at the same time."""
+    log: list[str] = []
+    settings.configure(backends=[Closing(log, "a"), Closing(log, "b")])
+    shutdown()
+    assert log == ["a begins", "b begins", "a ends", "b ends"]
+
+
+@pytest.mark.parametrize("operation", [flush, shutdown])
+def test_time_that_is_used_up_leaves_none_and_never_less(operation, monkeypatch):
+    """A backend whose turn comes too late is asked not to wait; a negative time-out might mean for ever to it."""
+    readings = iter([100.0, 100.0, 107.0, 108.0])
+    monkeypatch.setattr(
+        sys.modules["time_execution.operations"], "time", SimpleNamespace(monotonic=lambda: next(readings))
+    )
+    backends = [Full(), Full(), Full()]
+    settings.configure(backends=backends)
+    operation(5.0)
+    assert [timeout for backend in backends for _, timeout in backend.calls] == [5.0, 0.0, 0.0]
+
+
+def test_operations_that_do_not_say_what_they_take_are_called_without_anything():
+    """A function written in C need not have a signature."""
+    store: dict[str, int] = {"left": 1}
+    backend = Kept()
+    backend.flush = functools.partial(dict.pop, store, "left")  # type: ignore[attr-defined]
+    backend.close = type("Silent", (), {"__signature__": 1, "__call__": lambda self: store.update(closed=1)})()  # type: ignore[attr-defined]
+    settings.configure(backends=[backend])
+    flush(1.0)
+    shutdown(1.0)
+    assert store == {"closed": 1}
+
+
+def test_labels_of_equal_backends_are_numbered():
+    """However many there are of one kind, each has its line."""
+    settings.configure(backends=[Full(), Full(), Full()])
+    assert list(stats()["backends"]) == ["Full", "Full#2", "Full#3"]
+
+
+def test_stats_of_a_backend_that_fail_are_its_error():
+    """The name of the exception's class stands in their place."""
+
+    class Broken(Kept):
+        def stats(self):
+            raise LookupError
+
+    settings.configure(backends=[Broken()])
+    (found,) = stats()["backends"].values()
+    assert found == {"error": "LookupError"}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
 
 from tests.kept import Kept, kept_fixture  # noqa: F401 - a fixture is asked for by name
-from time_execution import settings, time_execution
+from time_execution import flush, settings, stats, time_execution
 from time_execution.backends.threaded import ThreadedBackend
+from time_execution.exceptions import ConfigurationError
 from time_execution.plan import Target
 from time_execution.types import Metric
 
@@ -169,3 +171,104 @@ def test_hooks_do_not_run_for_calls_that_are_not_measured():
     settings.configure(backends=[Kept()], hooks=[lambda **_: ran.append(1)], sample_rate=0.0)
     time_execution(name="a.b")(lambda: 7)()
     assert ran == []
+
+
+@pytest.mark.parametrize("call", ["function", "coroutine", "generator", "block"])
+def test_each_of_two_queues_gets_every_metric(call):
+    """Without hooks or a direct backend as well, where a call leaves nothing but its readings."""
+    stores = Kept(), Kept()
+    settings.configure(backends=[ThreadedBackend(store, bulk_timeout=0.01) for store in stores])
+
+    @time_execution(name="function")
+    def function():
+        pass
+
+    @time_execution(name="coroutine")
+    async def coroutine():
+        pass
+
+    @time_execution(name="generator")
+    def generator():
+        yield
+
+    def block():
+        with time_execution.block("block"):
+            pass
+
+    calls = {
+        "function": function,
+        "coroutine": lambda: asyncio.run(coroutine()),
+        "generator": lambda: list(generator()),
+        "block": block,
+    }
+    for _ in range(3):
+        calls[call]()
+    assert flush(10.0)
+    assert [store.names for store in stores] == [[call] * 3] * 2
+
+
+@pytest.mark.parametrize("how", ["returns", "raises", "awaits"])
+@pytest.mark.parametrize("taken", [None, "", "gone"])
+def test_name_that_a_hook_takes_away_is_given_back(how, taken):
+    """No store could tell whose metric it is; on every way from the call to the backends."""
+
+    def hook(metric, **_):
+        if taken == "gone":
+            del metric["name"]
+        else:
+            metric["name"] = taken
+
+    async def awaited(**_):
+        pass
+
+    kept = Kept()
+    settings.configure(backends=[kept], hooks=[hook, awaited] if how == "awaits" else [hook])
+
+    @time_execution(name="work")
+    def work():
+        if how == "raises":
+            raise ValueError
+
+    @time_execution(name="work")
+    async def work_later():
+        pass
+
+    if how == "raises":
+        with pytest.raises(ValueError, match=r"^$"):
+            work()
+    elif how == "awaits":
+        asyncio.run(work_later())
+    else:
+        work()
+    assert kept.names == ["work"]
+
+
+def test_field_of_a_hook_that_is_called_as_the_backends_self_steps_aside():
+    """It is no keyword that ``write`` could take."""
+    kept = Kept()
+    settings.configure(backends=[kept], hooks=[lambda **_: {"self": 1}])
+    time_execution(lambda: None)()
+    (metric,) = kept.metrics
+    assert metric["self_"] == 1
+    assert stats()["errors"]["backend"] == {}
+
+
+@pytest.mark.parametrize("extra", [{}, {"rows": 1}], ids=["core fields", "more fields"])
+def test_backend_that_calls_the_name_otherwise_gets_it_all_the_same(extra):
+    """The series is the first argument, whatever that is called."""
+    written = []
+
+    class Otherwise:
+        def write(self, series, **data):
+            written.append((series, data.keys() - {"value", "hostname", "timestamp"}))
+
+    settings.configure(backends=[Otherwise()], hooks=[lambda **_: extra])
+    time_execution(name="work")(lambda: None)()
+    time_execution(name="work")(lambda: None)()
+    assert written == [("work", extra.keys())] * 2
+
+
+def test_name_of_the_wrong_type_is_shown_by_its_type():
+    """A series is named by a text."""
+    with pytest.raises(ConfigurationError, match="the name of a series: expected a text that is not empty, got an int"):
+        time_execution(name=5)(len)  # type: ignore[call-overload]

@@ -179,3 +179,46 @@ def test_a_child_starts_with_a_free_lock():
     in_threads(1, lambda _: log.tell("a", "text"), timeout=5.0)
     leave.set()
     thread.join(DEADLINE)
+
+
+def test_first_of_a_kind_is_logged_however_early(lines):
+    """A clock that began a moment ago holds nothing back."""
+    log = QuietLog(10.0, clock=FakeClock(0.0))
+    log.tell("a", "text")
+    assert lines() == ["text"]
+
+
+def test_what_was_held_back_is_forgotten_with_its_kind(clock, lines):
+    """Among ever new kinds, neither their counts grow without end nor are they told of a later one."""
+    log = QuietLog(10.0, clock=clock)
+    for number in range(2500):
+        log.tell(f"kind{number}", "text")
+        log.tell(f"kind{number}", "text")
+    assert len(log._held_back) <= 1000
+    clock.advance(10.0)
+    log.tell("kind0", "again")
+    assert lines()[-1] == "again"
+
+
+def test_forgotten_windows_begin_anew_without_what_was_held_back(clock, lines):
+    """The first of a kind is logged again, and says nothing of those before."""
+    log = QuietLog(10.0, clock=clock)
+    log.tell("a", "text")
+    log.tell("a", "text")
+    log.forget()
+    log.tell("a", "text")
+    assert lines() == ["text", "text"]
+
+
+def test_child_that_is_forked_while_this_thread_logs_may_log(handler, lines):
+    """Nobody is logging there."""
+    log = QuietLog()
+
+    def act(record):
+        log.after_fork()
+        handler.act = lambda record: None
+        log.tell("b", "in the child")
+
+    handler.act = act
+    log.tell("a", "text")
+    assert sorted(lines()) == ["in the child", "text"]

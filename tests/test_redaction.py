@@ -123,6 +123,14 @@ def test_everything_under_a_telling_key_is_masked_whole() -> None:
 def test_key_that_is_a_secret_is_masked() -> None:
     """A secret may stand in a key, too."""
     assert AWS_ID not in shown(REDACTOR.redact({f"role:{AWS_ID}": 1, JWT: {JWT: 2}}))
+    long = "x " * 200
+    keys: dict[Any, int] = {AWS_ID.encode(): 1, (AWS_ID,): 2, f"{long}{AWS_ID}": 3, 7: 4}
+    assert REDACTOR.redact(keys) == {b"***": 1, ("***",): 2, f"{long}***": 3, 7: 4}
+
+
+def test_bytes_of_any_kind_are_read() -> None:
+    """A buffer that grows is bytes, too; what holds no secret comes back as it was."""
+    assert REDACTOR.redact([bytearray(b"password=hunter2"), b"\xff"]) == [b"password=***", b"\xff"]
 
 
 def test_subclass_cannot_run_code_or_hide_its_contents() -> None:
@@ -144,6 +152,15 @@ def test_subclass_cannot_run_code_or_hide_its_contents() -> None:
         def __str__(self) -> str:
             raise AssertionError
 
+    class Named(Login):
+        def __iter__(self) -> Any:
+            raise AssertionError
+
+    class Row(list[Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError
+
+    assert REDACTOR.redact(Row([Named("root", "x")])) == [Login("root", MASK)]
     redacted = REDACTOR.redact(Sly(password="x", note=Text("token=abc")))
     assert redacted == {"password": MASK, "note": "token=***"}
     assert type(redacted["note"]) is str

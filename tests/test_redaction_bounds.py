@@ -66,6 +66,21 @@ def test_cut_text_says_how_long_it_was() -> None:
     assert REDACTOR.redact({"a": "b" * 9}, max_text=9) == {"a": "b" * 9}
 
 
+def test_text_is_cut_unless_asked_otherwise() -> None:
+    """Without a word about it, 65 536 characters are kept, in a text as in a value."""
+    cut = "a" * 65_536 + "…[cut, 65537 characters]"
+    assert REDACTOR.redact_text("a" * 65_537) == REDACTOR.redact(["a" * 65_537])[0] == cut
+    assert REDACTOR.redact_text("a" * 65_536) == "a" * 65_536
+
+
+def test_only_the_last_word_of_a_cut_snapshot_goes() -> None:
+    """What stands before it stays, on its own line or on that of the word."""
+    for before in ("a b\n", "a\nb "):
+        assert REDACTOR.redact_text(f"{before}postgres://app:hunter2…[cut, 99 characters]") == (
+            f"{before}…[cut, 99 characters]"
+        )
+
+
 # ---- time ----------------------------------------------------------------------------------------------------------
 
 # What is repeated to fill a text, behind what begins it and before what ends it.
@@ -142,6 +157,7 @@ def test_long_keys_are_judged_by_their_end_and_not_kept() -> None:
     tracemalloc.start()
     for number in range(50):
         redactor.redact_text(f"{number}{'y' * 60_000}_password=hunter2")
+        redactor.redact({f"{number}{'z' * 60_000}": 1})
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 500_000

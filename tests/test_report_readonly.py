@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.cli import main
 from time_execution.exceptions import DatabaseError
 from time_execution.report import histograms, read, series, slowest, tail
+from time_execution.report._view import View
 from time_execution.types import Metric
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="permissions")
@@ -108,3 +110,13 @@ def test_a_store_at_work_is_read_through_its_log(folder):
     for file in folder.iterdir():
         file.chmod(0o644)
     backend.close()
+
+
+def test_a_report_cannot_write(folder):
+    """Whatever it asks for: the store is opened for reading only, also where writing would be allowed."""
+    path = folder / "metrics.db"
+    with SQLiteBackend(path) as backend:
+        write(backend)
+    with View.open(path) as view, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        view.connection.execute("DELETE FROM raw")
+    assert [row.calls for row in read(path)] == [3]

@@ -57,6 +57,31 @@ class TestAggregate:
             for field in ("calls", "errors", "p50", "p95", "p99", "min", "max", "first_seen", "last_seen"):
                 assert getattr(stats, field) == getattr(found[name], field), field
 
+    def test_calls_in_any_order_make_the_same_figures(self):
+        """The earliest and the latest, the least and the greatest, whichever comes first; those without a number."""
+        calls = [(5.0, 300), (None, 60), (-2.0, 600), (8.0, 0), (None, 900), (1.0, 120)]
+        for start in range(len(calls)):
+            aggregate, other = Aggregate(), Aggregate()
+            for place, (value, second) in enumerate(calls[start:] + calls[:start]):
+                chosen = aggregate if place % 2 else other
+                chosen.add(value, timestamp=second * 10**9 + 5, is_error=value is None)
+            aggregate.merge(other)
+            stats = aggregate.stats(report.Series("f"))
+            assert (stats.calls, stats.errors, stats.total, stats.mean) == (6, 2, 12.0, 3.0)
+            assert (stats.min, stats.max) == (-2.0, 8.0)
+            assert (stats.first_seen.timestamp(), stats.last_seen.timestamp()) == (0, 900)
+
+    def test_series_are_told_apart_by_kind_and_unit(self):
+        """Numbers of different units are never added up."""
+        calls = [
+            report.Call(1, "size", 5.0, None, 0, is_error=False, fields={}),
+            report.Call(2, "size", 7.0, None, 0, is_error=False, fields={}, kind="gauge", unit="B"),
+            report.Call(3, "size", 9.0, None, 0, is_error=True, fields={}, kind="gauge", unit="jobs"),
+        ]
+        found = report.aggregate_calls(calls)
+        totals = {(series.kind, series.unit): each.stats(series).total for series, each in found.items()}
+        assert totals == {("timing", "ms"): 5.0, ("gauge", "B"): 7.0, ("gauge", "jobs"): 9.0}
+
     def test_nothing_counted_has_no_figures(self):
         """An empty aggregate raises instead of reporting zeros."""
         with pytest.raises(ValueError, match="nothing"):

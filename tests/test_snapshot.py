@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -63,6 +64,7 @@ def test_floats_stay_to_the_bit(value):
         (1 + 2j, "(1+2j)"),
         ({3, 1, 2}, [1, 2, 3]),
         (frozenset({"b", "a"}), ["a", "b"]),
+        ({16, 8, 1}, [1, 8, 16]),
         ((1, (2, 3)), [1, [2, 3]]),
         (deque([1, 2], maxlen=5), [1, 2]),
         (OrderedDict(a=1), {"a": 1}),
@@ -112,6 +114,8 @@ def test_moments_become_utc():
     berlin = datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
     assert snapshot(berlin) == datetime(2024, 7, 1, 10, tzinfo=UTC)
     assert snapshot(berlin).tzinfo is UTC
+    twice = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))  # as the clock is put back
+    assert [snapshot(twice.replace(fold=fold)).hour for fold in (0, 1)] == [0, 1]
     assert snapshot(datetime(2024, 7, 1)) == datetime(2024, 7, 1, tzinfo=UTC)  # noqa: DTZ001 - the case
     assert snapshot(datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))).tzinfo is UTC
 
@@ -208,6 +212,12 @@ def test_subclasses_are_read_by_the_methods_of_their_base(base, content, expecte
         base.__init__(value, content)
     assert same(snapshot(value), expected)
     assert same(snapshot_fields({"field": value})[0], {"field": expected})
+
+
+@pytest.mark.parametrize("base", [UUID, PurePosixPath], ids=lambda base: base.__name__)
+def test_a_subclass_of_what_only_its_own_text_tells_is_described(base):
+    """Identifiers and paths are written in Python, so their text would be asked of the subclass."""
+    assert snapshot(object.__new__(hostile_class(base))).startswith("<")
 
 
 def test_a_hostile_datetime_is_read_by_its_base():

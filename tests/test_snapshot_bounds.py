@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import make_dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -33,11 +34,20 @@ def test_a_large_dict_is_cut_with_a_marker():
     assert found["…"] == "…[cut, 1000 keys]"
 
 
+def test_a_large_dataclass_is_cut_with_a_marker():
+    """Of more fields than are kept, the rest is not left out without a word."""
+    kind = make_dataclass("Large", [f"f{number}" for number in range(150)])
+    found = snapshot(kind(*range(150)))
+    assert list(found) == [*(f"f{number}" for number in range(100)), "…"]
+    assert found["…"] == "…[cut, 150 keys]"
+
+
 def test_long_bytes_are_cut_between_characters():
     """The cut leaves no half of a character, which would turn the whole into escapes."""
-    found = snapshot(("é" * 100_000).encode() + b"!")
-    assert found.startswith("éééé")
-    assert found.endswith("é…[cut, 200001 bytes]")
+    for before in ("", "x"):
+        found = snapshot((before + "é" * 100_000).encode() + b"!")
+        assert found.startswith(f"{before}éééé")
+        assert found.endswith(f"é…[cut, {200_001 + len(before)} bytes]")
 
 
 def test_a_long_key_is_cut():
@@ -80,8 +90,9 @@ def test_a_dataclass_in_itself_ends():
         {"nested": [[[[0] * 10] * 10] * 10] * 10},
         {"names": {"é" * 250 + str(number): "é" * 1000 for number in range(100)}},
         {"bytes": [b"\xff" * 1_000_000] * 100},
+        {"integers": [1 << 4095] * 100},
     ],
-    ids=["emoji", "texts", "fields", "numbers", "keys", "bytes"],
+    ids=["emoji", "texts", "fields", "numbers", "keys", "bytes", "integers"],
 )
 def test_a_metric_is_cut_at_64_kib_with_a_marker_field(payload):
     """The whole stays in bounds, is marked, and keeps its core whatever else is in it, and wherever that stands."""
@@ -95,6 +106,46 @@ def test_a_metric_is_cut_at_64_kib_with_a_marker_field(payload):
         assert written < MAX_BYTES * 1.05
         assert size < MAX_BYTES * 1.5
         assert {key: copy[key] for key in core} == {**core, "value": 1.5}
+
+
+@pytest.mark.parametrize("value", [1, object()], ids=["plain", "odd"])
+def test_a_metric_keeps_as_much_as_is_said(value):
+    """64 KiB of text, not a third less and not a byte more than a little, also where all fields are plain."""
+    copy, _ = snapshot_fields({**{f"field {number}": "x" * 4000 for number in range(40)}, "odd": value})
+    assert 60_000 < sum(len(text) for text in copy.values() if isinstance(text, str)) < 65_536
+    assert copy[TRUNCATED] is True
+
+
+@pytest.mark.parametrize(("value", "count"), [(1, 250), (Decimal(1), 125)], ids=["plain", "not plain"])
+def test_a_metric_keeps_so_many_values(value, count):
+    """250, of which one that is not plain counts twice; beside them, the mark that there were more."""
+    copy, _ = snapshot_fields({"list": [], **{f"field {number}": value for number in range(400)}})
+    assert len(copy) == pytest.approx(count, abs=2)
+    assert copy[TRUNCATED] is True
+
+
+def test_a_text_that_is_cut_to_fit_marks_the_metric():
+    """Though no field and no item was left out."""
+    copy, _ = snapshot_fields({"name": "a", "texts": ["x" * MAX_TEXT] * 4})
+    assert len(copy["texts"]) == 4
+    assert copy["texts"][3].endswith(f"…[cut, {MAX_TEXT} characters]")
+    assert copy[TRUNCATED] is True
+
+
+def test_a_plain_metric_is_cut_as_any_other():
+    """The short way for plain fields is for small ones."""
+    for fields in ({"name": "n" * 5000, "note": "x" * 100_000}, {"name": "n" * 5000, "note": "x" * 100_000, "odd": []}):
+        copy, _ = snapshot_fields(fields)
+        assert copy["name"] == "n" * 4096 + "…[cut, 5000 characters]"
+        assert copy["note"] == "x" * MAX_TEXT + "…[cut, 100000 characters]"
+
+
+def test_numbers_come_before_texts_that_leave_no_room():
+    """Wherever they stand: they are what is reported."""
+    texts: dict[str, Any] = {f"text {number}": "x" * 16_000 for number in range(20)}
+    copy, _ = snapshot_fields({**texts, "ratio": 0.5, "count": 3, "ok": True, "value": 1.5})
+    assert (copy["ratio"], copy["count"], copy["ok"], copy["value"]) == (0.5, 3, True, 1.5)
+    assert len(copy) < 12
 
 
 def test_a_huge_name_costs_a_metric_no_number():

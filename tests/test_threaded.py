@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 
 import pytest
@@ -42,6 +43,17 @@ def test_an_import_path_is_imported():
 def test_an_instance_is_used_as_it_is():
     """An instance is neither copied nor called."""
     store = FaultBackend()
+    assert ThreadedBackend(store).backend is store
+
+
+def test_a_backend_that_can_be_called_is_no_factory():
+    """An instance that happens to be callable is used as it is."""
+
+    class Talkative(FaultBackend):
+        def __call__(self):
+            raise AssertionError("called")
+
+    store = Talkative()
     assert ThreadedBackend(store).backend is store
 
 
@@ -197,6 +209,18 @@ def test_a_constructor_that_raises_is_a_configuration_error_that_hides_the_passw
     with pytest.raises(ConfigurationError, match=r"ThreadedBackend: backend: making .*Client failed") as raised:
         ThreadedBackend(Client, ["http://db"], {"password": "hunter2"})
     assert "hunter2" not in f"{raised.value!r} {raised.value.__cause__!r} {raised.value.__context__!r}"
+
+
+def test_a_factory_that_hides_its_parameters_tells_no_password():
+    """What its arguments are called is known from how they were given."""
+
+    def connect(**options):
+        raise RuntimeError(f"cannot connect with {options['password']}")
+
+    connect.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="factory failed") as raised:
+        ThreadedBackend(connect, None, {"password": "hunter2"})
+    assert "hunter2" not in str(raised.value)
 
 
 def test_paths_hold_when_the_program_changes_its_folder(tmp_path, monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from tests.faults.harness import DEADLINE, FakeClock, FaultBackend, Gate, longest, quick, tick, wait_for
 from time_execution.delivery.retry import Backoff
+from time_execution.delivery.spool import Spool
 from time_execution.exceptions import BackendDenied, BackendRejected, BackendUnavailable
+from time_execution.types import STORED, Reject
 
 KEYS = {
     "offered",
@@ -58,6 +61,33 @@ def test_stats_tell_the_age_of_what_waits(deliver):
     assert delivery.stats()["oldest_age"] == 0.0
 
 
+def test_stats_tell_the_age_of_what_only_waits_in_the_queue(deliver):
+    """`oldest_age` counts from the write, though no batch has left yet."""
+    delivery = deliver(FaultBackend(), bulk_timeout=60.0)
+    before = time.perf_counter()
+    delivery.write("a", value=1)
+    written = time.perf_counter()
+    threading.Event().wait(0.02)
+    delivery.write("a", value=2)
+    least = time.perf_counter() - written
+    age = delivery.stats()["oldest_age"]
+    assert least <= age <= time.perf_counter() - before
+
+
+def test_stats_tell_the_age_of_what_lies_in_the_spool(deliver, tmp_path):
+    """`oldest_age` counts on while the backend is down and the metrics are on the disk."""
+    disk_clock = FakeClock()
+    spool = Spool(tmp_path / "spool", clock=disk_clock)
+    delivery = deliver(FaultBackend(then=BackendUnavailable), spool=spool, bulk_size=1)
+    for value in range(3):
+        delivery.write("a", value=value)
+    assert not delivery.flush(DEADLINE)
+    assert len(delivery.channel.store) == 3
+    assert wait_for(delivery, lambda: delivery.channel.spool_flight)  # that one was taken a moment ago
+    disk_clock.advance(1000.0)
+    assert 1000.0 <= delivery.stats()["oldest_age"] < 1000.0 + DEADLINE
+
+
 def test_the_state_follows_the_backend(deliver):
     """`state` goes from ok over failing to open, and back with the first success."""
     clock = FakeClock(0.0)
@@ -71,6 +101,14 @@ def test_the_state_follows_the_backend(deliver):
     order = [state for index, state in enumerate(states) if index == 0 or states[index - 1] != state]
     assert order == ["ok", "failing", "open", "ok"]
     assert delivery.stats()["last_error"] == "OSError"
+
+
+@pytest.mark.parametrize(("failures", "state"), [(0, "ok"), (1, "failing"), (4, "failing"), (5, "open")])
+def test_the_circuit_is_open_from_the_fifth_failure_in_a_row_on(deliver, failures, state):
+    """`state` and `failures` agree."""
+    delivery = deliver(FaultBackend())
+    delivery._worker.failures = failures
+    assert (delivery.stats()["state"], delivery.stats()["failures"]) == (state, failures)
 
 
 @pytest.mark.parametrize("error", [ValueError("hunter2"), KeyError("hunter2"), ConnectionError("hunter2")])
@@ -102,7 +140,6 @@ def test_stats_show_the_words_of_our_errors_and_of_the_operating_system(deliver,
 
 def test_reasons_without_end_share_a_counter(deliver):
     """A server that invents a new reason for each metric cannot grow the counters."""
-    from time_execution.types import Reject
 
     def invent(metrics):
         return [Reject(f"reason {metric['value']}") for metric in metrics]
@@ -116,10 +153,18 @@ def test_reasons_without_end_share_a_counter(deliver):
     assert len(dropped) <= 60
 
 
+def test_a_reason_that_is_known_keeps_its_counter(deliver):
+    """Once there are too many reasons only the new ones share a counter, so that the first can be told apart still."""
+    delivery = deliver(FaultBackend(then=lambda metrics: [Reject(f"reason {m['value'] % 60}") for m in metrics]))
+    for value in range(600):
+        delivery.write("a", value=value)
+    assert delivery.flush(DEADLINE)
+    assert delivery.stats()["dropped"] == {f"reason {number}": 10 for number in range(50)} | {"other": 100}
+
+
 def test_what_is_refused_goes_to_the_dead_letters(deliver, tmp_path):
     """Refused metrics are kept in the file, with their reason, and counted as dropped, too."""
     from time_execution.delivery.deadletter import read
-    from time_execution.types import STORED, Reject
 
     def refuse_odd(metrics):
         return [Reject("odd", "not even") if metric["value"] % 2 else STORED for metric in metrics]
@@ -132,6 +177,7 @@ def test_what_is_refused_goes_to_the_dead_letters(deliver, tmp_path):
     stats = delivery.stats()
     assert (stats["dead_letters"], stats["dropped"]) == (5, {"odd": 5})
     assert [letter.metric["value"] for letter in read(path)] == [1, 3, 5, 7, 9]
+    assert {(letter.reason, letter.detail) for letter in read(path)} == {("odd", "not even")}
 
 
 def test_what_the_spool_has_to_say_is_logged(tmp_path, caplog):

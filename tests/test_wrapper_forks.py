@@ -13,6 +13,7 @@ import pytest
 from tests.kept import Kept
 from time_execution import settings, stats, time_execution
 from time_execution.backends.threaded import ThreadedBackend
+from time_execution.guard import faults
 from time_execution.settings import live
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -113,6 +114,27 @@ def test_child_counts_from_zero_without_any_queue():
     time_execution(lambda: None)()
     assert stats()["errors"]["backend"]
     assert in_child(lambda: stats()["errors"]) == str({"hook": {}, "backend": {}})
+
+
+@forks
+@pytest.mark.parametrize("lock", [lambda: faults._lock, lambda: faults.log._lock], ids=["of the counts", "of the log"])
+def test_child_counts_and_logs_though_a_thread_held_the_lock(lock):
+    """The locks are the child's own, so that a failing backend cannot hang it."""
+    settings.configure(backends=[Failing()])
+
+    def fail():
+        time_execution(lambda: None)()
+        return stats()["errors"]["backend"]
+
+    with Elsewhere(lock()):
+        assert in_child(fail) == str({"Failing: ValueError": 1})
+
+
+@forks
+def test_backend_that_fails_as_it_is_told_of_a_fork_is_counted_in_the_child():
+    """The counts are set to zero before, not after."""
+    settings.configure(backends=[Broken()])
+    assert in_child(lambda: stats()["errors"]["backend"]) == str({"Broken: ValueError": 1})
 
 
 class Forgetful(Kept):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,24 @@ def test_a_row_has_the_core_and_the_rest(tmp_path):
         "origin": "",
         "fields": '{"status":200,"list":[1],"fields":1}',
     }
+
+
+def test_the_columns_are_those_of_a_metric(tmp_path):
+    """Their order is what other programs rely on; without anything else, the last one is empty."""
+    backend = CSVBackend(tmp_path / "metrics.csv")
+    backend.bulk_write([])
+    assert not backend.path.exists()
+    backend.write_many([Metric({"name": "a", "value": 1.5, "hostname": "h", "origin": "o", "timestamp": 0})])
+    assert backend.path.read_bytes() == (
+        b"timestamp,name,value,hostname,origin,fields\r\n1970-01-01T00:00:00.000000Z,a,1.5,h,o,\r\n"
+    )
+
+
+def test_moments_in_any_column_are_text_in_utc(tmp_path):
+    """As in JSON: with microseconds and Z."""
+    when = datetime(2024, 5, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    backend = CSVBackend(tmp_path / "metrics.csv", ["name", "when"])
+    assert rows_of(backend, {"name": "a", "when": when}) == [{"name": "a", "when": "2024-05-01T12:00:00.000000Z"}]
 
 
 def test_columns_of_ones_own(tmp_path):

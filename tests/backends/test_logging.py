@@ -24,6 +24,18 @@ def test_a_record_has_the_line_and_the_fields(caplog):
     assert record.metric["value"] == 1.5
 
 
+def test_a_record_is_of_the_level_and_holds_a_copy(caplog):
+    """What a handler keeps is plain, and does not change with what the caller does later."""
+    caplog.set_level(logging.DEBUG, logger="shop.metrics")
+    items = [1]
+    backend = LoggingBackend("shop.metrics", level="WARNING")
+    list(backend.write_many([Metric({"name": "a", "items": items, "lock": object()})]))
+    items.append(2)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.metric == {"name": "a", "items": [1], "lock": "<builtins.object>"}
+
+
 @pytest.mark.parametrize("extra", [{"app": "shop", "metric": "theirs"}, None], ids=["extra", "no extra"])
 def test_a_record_through_adapters_has_the_fields_and_theirs(caplog, extra):
     """An adapter adds its own attributes, around another one, too, and takes none of ours away."""
@@ -42,9 +54,10 @@ def test_a_record_through_adapters_has_the_fields_and_theirs(caplog, extra):
     assert extra is None or extra["metric"] == "theirs"
 
 
-def test_the_level_decides(caplog):
+def test_the_level_decides(caplog, monkeypatch):
     """A logger that does not take the level costs no formatting, and the metrics count as taken."""
     caplog.set_level(logging.WARNING, logger="shop.metrics")
+    monkeypatch.setattr("time_execution.backends.logging.document", pytest.fail)
     backend = LoggingBackend("shop.metrics", level="INFO")
     assert len(list(backend.write_many([Metric({"name": "a"}), Metric({"name": "b"})]))) == 2
     assert caplog.records == []

@@ -26,8 +26,11 @@ def test_names_and_clear():
     for name in "bab":
         backend.write(name)
     assert backend.names == ["b", "a", "b"]
+    metrics = backend.metrics
     backend.clear()
     assert backend.metrics == []
+    backend.write("c")
+    assert metrics is backend.metrics, "who holds the list sees what comes"
 
 
 def test_the_latest_are_kept():

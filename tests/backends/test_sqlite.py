@@ -54,7 +54,8 @@ class TestStoring:
             "big": 2**63 - 1,
             "float": 1e-300,
             "yes": True,
-            "no": None,
+            "no": False,
+            "none": None,
         }
         backend.write_many([core(), core(**scalars), core(**scalars, nested={})])
         plain, nested = (json.loads(text) for *_, text in stored(path)[1:])

@@ -113,6 +113,19 @@ class TestRollups:
         assert (counts[HOUR], counts[DAY]) == (260, 200)
         assert (filled[HOUR], filled[DAY]) == (2 * DAY + 60, 2 * DAY)
 
+    def test_a_late_row_moves_the_first_and_the_last_minute(self, path):
+        """Hours and days that were filled before know of a row before their first and of one after their last."""
+        for seconds in ([30 * 60, 3 * DAY], [10 * 60, 20 * 60], [50 * 60, 40 * 60]):
+            with SQLiteBackend(path, **FOREVER) as backend:
+                backend.write_many([core(timestamp=(BASE + second) * SECOND) for second in seconds])
+            roll_up(path)
+            roll_up(path)
+        times = "SELECT width, first - ?, last - ? FROM rollup WHERE start = ? AND width > 60 ORDER BY width"
+        assert query(path, times, BASE, BASE, BASE) == [(HOUR, 600, 3000), (DAY, 600, 3000)]
+        (row,) = report.read(path, until=datetime.fromtimestamp(BASE + DAY, timezone.utc))
+        assert [moment.timestamp() - BASE for moment in (row.first_seen, row.last_seen)] == [600, 3000]
+        assert row.calls == 5
+
     def test_enough_rows_are_rolled_up_while_writing(self, path):
         """The backend itself rolls up when enough metrics are waiting."""
         with SQLiteBackend(path, rollup_rows=100, rollup_interval=1e9) as backend:
@@ -135,7 +148,7 @@ class TestRollups:
                     rollup, "roll_up", lambda *_, **__: (_ for _ in ()).throw(sqlite3.OperationalError("no"))
                 )
                 backend.write_many([core(timestamp=time.time_ns())])
-            assert (len(stored(path)), backend.rollup_failures) == (1, 1)
+            assert (len(stored(path)), backend.rollup_failures, backend.stats()["rollup_failures"]) == (1, 1, 1)
             backend.write_many([core(timestamp=time.time_ns())])
         assert query(path, "SELECT watermark FROM state") == [(2,)]
 

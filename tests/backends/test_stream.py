@@ -40,6 +40,15 @@ def test_a_batch_is_one_write():
     assert [json.loads(line)["name"] for line in stream.getvalue().splitlines()] == ["a", "b"]
 
 
+def test_an_empty_batch_touches_nothing():
+    """There is nothing to write, and no stream that might be closed is needed for it."""
+    stream = Recorder()
+    backend = StreamBackend(stream)
+    stream.close()
+    backend.bulk_write([])
+    assert stream.calls == []
+
+
 def test_the_standard_streams_are_looked_up_when_writing(capsys, monkeypatch):
     """A program that replaces sys.stdout finds its metrics in the new one."""
     StreamBackend("stdout").write("a", timestamp=0)

@@ -64,6 +64,19 @@ def test_a_full_disk_under_the_output_is_a_line(shell, arguments):
     assert (done.returncode, done.stderr) == (1, "time-execution: cannot write: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", ["spool show letters -n 0", "report m.db --json -n 0", "tail m.db --no-follow -n 5000"]
+)
+def test_a_full_disk_in_the_middle_of_the_output_is_a_line(shell, tmp_path, arguments):
+    """Also where it is noticed long before the end, and by the command itself."""
+    letters = DeadLetters(tmp_path / "letters")
+    for number in range(200):
+        letters.append(Metric({"name": "f", "note": "x" * 100}, id=f"1-{number}"), "bad")
+    done = shell(f"{arguments} > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "time-execution: cannot write: No space left on device\n")
+
+
 @READERS
 def test_a_closed_output_is_a_line(shell, arguments):
     """Without a standard output nothing is begun."""

@@ -29,7 +29,7 @@ def columns(values: Sequence[float], titles: Sequence[str], *, label: str, bad: 
         label: What the plot shows, in words.
         bad: The share of each that is trouble, from 0 to 1; drawn at its foot.
     """
-    highest = max(values, default=0) or 1
+    highest = max(values, default=0)
     gap = _GAP_SHARE if len(values) <= _MANY else 0.0
     parts = []
     for place, (value, title) in enumerate(zip(values, titles, strict=True)):

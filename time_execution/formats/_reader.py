@@ -76,7 +76,10 @@ def dataclass_attributes(value: Any, base: type) -> dict[str, Any] | None:
     if type(declared) is not dict:
         return None
     shown = (name for name, field in islice(declared.items(), MAX_ITEMS) if type(field) is Field and field.repr is True)
-    return {name: found for name in shown if (found := _own_attribute(value, name)) is not _MISSING}
+    attributes = {name: found for name in shown if (found := _own_attribute(value, name)) is not _MISSING}
+    if len(declared) > MAX_ITEMS:
+        attributes["…"] = f"…[cut, {len(declared)} keys]"
+    return attributes
 
 
 def _own_attribute(value: Any, name: str) -> Any:

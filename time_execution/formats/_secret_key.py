@@ -33,10 +33,7 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_SECRET = _set(
-    "password passwords passwd passphrase passcode pwd secret secrets token jwt bearer authorization cookie csrf xsrf "
-    "apikey apikeys otp totp cvv cvc ssn"
-)
+_SECRET = _set("passwords passcode pwd secrets jwt bearer authorization cookie csrf xsrf apikeys otp totp cvv cvc ssn")
 # Written without a break: PGPASSWORD, csrfmiddlewaretoken, clientsecret.
 _SECRET_ENDINGS = tuple(
     _set(
@@ -76,8 +73,8 @@ _ABOUT = _set(
 _ABOUT_FIRST = _set("is has needs requires max min num total")
 # Marks and cursors that happen to be called tokens.
 _NO_TOKEN = _set("page pagination continuation cancel cancellation pad eos bos unk sep cls stop special")
-# The environment's working directories.
-_EXACT_HARMLESS = _set("PWD OLDPWD")
+# The environment's working directory.
+_WORKING_DIRECTORY = "PWD"
 # In the query of a URL these are credentials, too.
 _QUERY_SECRET = _set("sig signature")
 
@@ -107,7 +104,7 @@ class KeyRule:
     def secrecy(self, key: str) -> Secrecy:
         """Return what is to be masked under a key."""
         parts = words(key)
-        if not parts or key in _EXACT_HARMLESS or parts in self._allow:
+        if not parts or key == _WORKING_DIRECTORY or parts in self._allow:
             return Secrecy.NONE
         if any(_contains(parts, secret) for secret in self._keys):
             return Secrecy.ALWAYS

@@ -97,7 +97,7 @@ SHAPES = (
     Shape(("xox", "xapp-"), r"(?:xox[a-z](?:\.xox[a-z])?|xapp)-[A-Za-z0-9\-]{10,}"),
     Shape(("gh", "github_pat_"), r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"),
     Shape(("glpat-", "pypi-", "npm_"), r"glpat-[\w\-]{16,}|pypi-[\w\-]{32,}|npm_[A-Za-z0-9]{30,}"),
-    Shape(("k_live_", "k_test_", "whsec_"), r"[sr]k_(?:live|test)_\w{10,}|whsec_\w{16,}"),
+    Shape(("k_live_", "k_test_", "whsec_"), _START + r"[sr]k_(?:live|test)_\w{10,}|whsec_\w{16,}"),
     Shape(("sk-",), _START + r"sk-[\w\-]{20,}"),
     Shape(("aiza", "ya29."), r"AIza[\w\-]{30,}|ya29\.[\w\-]{20,}"),
     Shape(("sg.",), _START + r"SG\.[\w\-]{16,32}\.[\w\-]{16,64}"),

@@ -6,7 +6,7 @@ import re
 
 # Spreadsheets take a cell for a formula by its first character, some past quotes and spaces; some know wide forms, and
 # some start a program at a bar or a per cent sign.
-_FORMULA = re.compile("[\\s\"'\\ufeff\\u200b]*[=+\\-@\\t\\r\\n\\0|%\\uff1d\\uff0b\\uff0d\\uff20]")
+_FORMULA = re.compile("[\\s\"'\\ufeff\\u200b]*[=+\\-@\\t\\r\\n|%\\uff1d\\uff0b\\uff0d\\uff20]")
 
 
 def neutral(text: str) -> str:

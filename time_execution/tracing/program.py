@@ -86,8 +86,8 @@ class Program:
         Raises:
             ProgramMissingError: When there is none, or none that we may see.
         """
-        path = Path(os.path.realpath(self.target))
         try:
+            path = Path(os.path.realpath(self.target))
             path.stat()
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "strerror", None) or str(exc)
@@ -167,7 +167,7 @@ def begin_traceback_after(outermost: CodeType) -> None:
 
 def _is_zip(path: Path) -> bool:
     """Whether a file can be imported from; an ordinary script has no finder."""
-    return path.suffix != ".py" and path.is_file() and PathFinder.find_spec(_MAIN, [str(path)]) is not None
+    return path.is_file() and PathFinder.find_spec(_MAIN, [str(path)]) is not None
 
 
 def _find(name: str, *, package: str = "") -> ModuleSpec:

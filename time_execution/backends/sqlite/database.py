@@ -22,8 +22,8 @@ if sys.platform != "win32":
     import fcntl
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
-_DAMAGE = ("malformed", "not a database", "file is encrypted")
-_DENIALS = ("readonly", "read-only", "unsupported file format", "access permission denied", "authorization denied")
+_DAMAGE = ("malformed", "not a database")
+_DENIALS = ("readonly", "read-only", "unsupported file format", "access permission denied")
 _LOCKED = "database is locked"
 _RETRY_PAUSE = 0.01
 _FREE_SHARE = 4

@@ -1,0 +1,60 @@
+"""Plots as SVG: as high and as long as their numbers, and their words are text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from time_execution.cli.plot import bar, columns
+
+
+@pytest.mark.parametrize(
+    ("share", "width"), [(0.0, "0.00"), (0.25, "25.00"), (1.0, "100.00"), (-1, "0.00"), (7, "100.00")]
+)
+def test_a_bar_is_as_long_as_its_share(share, width):
+    """And never longer than its track."""
+    assert re.findall(r'<rect class="(\w+)" width="([\d.]+)"', bar(share)) == [("track", "100"), ("mark", width)]
+
+
+def rectangles(svg):
+    """Return kind, place, top and height of each column."""
+    pattern = r'<rect class="(\w+)" x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"/>'
+    return [(kind, float(x), float(y), float(height)) for kind, x, y, height in re.findall(pattern, svg)]
+
+
+def test_columns_stand_on_the_ground_in_proportion():
+    """The highest fills the plot, one of nothing is left out, and one of next to nothing can still be seen."""
+    svg = columns([1, 4, 0, 0.001], ["a", "b", "c", "d"], label="words")
+    assert 'viewBox="0 0 4 100"' in svg
+    found = rectangles(svg)
+    assert [(y, height) for _, _, y, height in found] == [(75.0, 25.0), (0.0, 100.0), (98.5, 1.5)]
+    assert [int(x) for _, x, _, _ in found] == [0, 1, 3]
+    assert re.findall("<title>(.*?)</title>", svg) == ["a", "b", "d"]
+
+
+def test_trouble_is_at_the_foot():
+    """As high as its share of the column, over which it is drawn, and seen though it is small."""
+    svg = columns([10, 20, 20], ["a", "b", "c"], label="words", bad=[0.5, 0.0, 0.001])
+    assert [(kind, y, height) for kind, _, y, height in rectangles(svg)] == [
+        ("mark", 50.0, 50.0),
+        ("trouble", 75.0, 25.0),
+        ("mark", 0.0, 100.0),
+        ("mark", 0.0, 100.0),
+        ("trouble", 98.5, 1.5),
+    ]
+
+
+@pytest.mark.parametrize("values", [[], [0, 0]])
+def test_a_plot_of_nothing_is_one(values):
+    """With its words, and nothing drawn."""
+    svg = columns(values, ["x"] * len(values), label="nothing")
+    assert rectangles(svg) == []
+    assert svg.startswith(f'<svg class="plot" viewBox="0 0 {max(1, len(values))} 100"')
+
+
+def test_words_are_text():
+    """Also where a program handed them over."""
+    svg = columns([1], ["<b>\"'&"], label="<i>\"'&")
+    assert "<title>&lt;b&gt;&quot;&#x27;&amp;</title>" in svg
+    assert 'aria-label="&lt;i&gt;&quot;&#x27;&amp;"' in svg
