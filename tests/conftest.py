@@ -24,6 +24,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# What tests start is not traced: it would take half as long again, and coverage.py holds a lock of its own for each new
+# line, in which a signal handler or a forked child hangs.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _variable in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        del os.environ[_variable]
+
 for _name, _examples in {"dev": 50, "ci": 500}.items():  # the same examples each time: a test must not need luck
     hypothesis.settings.register_profile(_name, max_examples=_examples, derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

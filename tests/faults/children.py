@@ -81,9 +81,7 @@ class Child:
         self._limit = limit
         file = folder / "script.py"
         file.write_text(_PRELUDE.format(sink=str(self.sink)) + textwrap.dedent(script))
-        # Not traced: coverage.py holds a lock of its own for each new line, in which a signal handler would hang.
-        untraced = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
-        environment = untraced | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
         self.process = subprocess.Popen(
             [sys.executable, *interpreter, str(file)],
             stdout=subprocess.PIPE,
