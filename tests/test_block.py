@@ -11,6 +11,7 @@ import pytest
 
 from tests.kept import Kept, Way, kept_fixture, way_fixture  # noqa: F401 - fixtures are asked for by name
 from time_execution import block, settings, stats, time_execution
+from time_execution.exceptions import ConfigurationError
 
 block_module = sys.modules["time_execution.block"]  # the package's attribute of this name is the function
 
@@ -31,6 +32,13 @@ def test_block_writes_a_metric_with_its_fields(kept: Kept):
     assert list(metric) == ["name", "value", "hostname", "timestamp", "source", "rows"]
     assert (metric["name"], metric["source"], metric["rows"]) == ("orders.import", "csv", 3)
     assert 10 < metric["value"] < 5000
+
+
+@pytest.mark.parametrize("name", ["", None, 5, [], {}], ids=str)
+def test_block_without_a_name_is_refused(name):
+    """At once, whatever was given instead."""
+    with pytest.raises(ConfigurationError, match="the name of a series"):
+        time_execution.block(name)
 
 
 def test_block_takes_every_way(way: Way):

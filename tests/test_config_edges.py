@@ -111,3 +111,11 @@ def test_stores_that_write_files_get_a_queue(url, queued, tmp_path):
     made = resolve_backend(url.format(folder=tmp_path), index=0)
     made.close()
     assert isinstance(made, ThreadedBackend) is queued
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "jsonl", "csv"])
+def test_path_in_a_url_is_decoded(scheme, tmp_path):
+    """What would end the path there is written as in any URL."""
+    made = resolve_backend(f"{scheme}:///{tmp_path}/my%20file%23%3F.x?threaded=false", index=0)
+    assert made.path == tmp_path / "my file#?.x"
+    made.close()

@@ -11,7 +11,7 @@ SECRET = "abc123xyz"
 # Keys as people write them; whatever is under one of these is masked, numbers too.
 SECRET_KEYS = """
 password passwords passwd passphrase passcode pwd secret secrets token jwt bearer authorization cookie csrf xsrf
-apikey apikeys otp totp cvv cvc ssn pin pass_word passPhrase pass-code
+apikey apikeys otp totp cvv cvc ssn pin pw user_pw dbPw pass_word passPhrase pass-code
 
 PGPASSWORD mypasswd clientpassphrase clientsecret csrfmiddlewaretoken googleapikey awsaccesskey awssecretkey
 rsaprivatekey storageaccountkey PHPSESSID asp_sessionid mysessionkey

@@ -19,6 +19,14 @@ def test_demo_command_measures_and_reports(tmp_path, monkeypatch, capfd, counts)
     assert sum(calls for calls, _ in counts("demo.db").values()) > 10
 
 
+def test_a_limit_that_is_none_is_refused_before_the_program_runs(capsys):
+    """It would be a pity afterwards."""
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--limit", "x"])
+    assert ended.value.code == 2
+    assert "--limit" in capsys.readouterr().err
+
+
 def test_example_measures_docutils_two_ways(tmp_path):
     """What `make demo` runs prints two reports of one conversion, each with its main function, and leaves nothing."""
     pytest.importorskip("docutils")

@@ -25,7 +25,7 @@ from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import (
     BackendUnavailable,
 )
-from time_execution.types import Metric, Stored
+from time_execution.types import Metric, Retry, Stored
 
 
 def as_it_is(inner):
@@ -175,6 +175,20 @@ def test_what_is_too_old_is_given_up_with_a_reason(deliver):
         tick(delivery, clock, 0.5)
     check_conservation(delivery.stats(), offered=1, pending=0)
     assert delivery.stats()["dropped"] == {"expired": 1}
+
+
+@pytest.mark.parametrize("answer", [OUTAGE, [Retry()]], ids=["raised", "answered"])
+def test_a_backend_stays_down_when_all_that_it_was_sent_has_expired(deliver, answer):
+    """That nothing is left to be sent again is no success: failures go on being counted, and pauses grow (D10)."""
+    clock = FakeClock(0.0)
+    backend = FaultBackend(then=answer)
+    delivery = deliver(backend, clock=clock, retry=Backoff(base=1.0, cap=1.0, max_age=0.5, jitter=longest))
+    for value in range(4):
+        delivery.write("a", value=value)
+        while delivery.stats()["pending"]:
+            tick(delivery, clock, 0.5)
+    assert delivery.stats()["dropped"] == {"expired": 4}
+    assert delivery.stats()["failures"] == len(backend.attempts) > 4
 
 
 @pytest.mark.parametrize(("spool", "max_age"), [(None, 300.0), ("spool", 3600.0)])

@@ -295,7 +295,7 @@ class Worker:
                 if self.thread is me and not self.stopping:
                     channel.ledger.delivered += len(batch)
                     channel.release(len(batch))
-                    self._schedule(stored=len(batch), kept=[], failure=failure, after=None)
+                    self._schedule(stored=len(batch), failed=0, kept=[], failure=failure, after=None)
             return
         if failure is not None and (failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure)):
             results, rest = self._refused(batch, results, failure), []
@@ -318,10 +318,11 @@ class Worker:
                     ledger.last_error = result.reason
                     after = max(after or 0.0, result.after or 0.0)
             ledger.delivered += stored
+            failed = len(kept) + len(rest)
             kept = self._unexpired(kept + rest)
             self._sent_before = len(kept)
             channel.release(len(batch), kept)
-            self._schedule(stored=stored, kept=kept, failure=failure, after=after)
+            self._schedule(stored=stored, failed=failed, kept=kept, failure=failure, after=after)
 
     def _park(self, me: threading.Thread) -> None:
         """Bring what waits to the disk when somebody waits for it and the backend is down: the safest place to be had.
@@ -344,14 +345,16 @@ class Worker:
             return results + [Retry(failure.reason)] * rest
         return results + [Reject(failure.reason)] * rest
 
-    def _schedule(self, *, stored: int, kept: Sequence[Entry], failure: Failure | None, after: float | None) -> None:
+    def _schedule(
+        self, *, stored: int, failed: int, kept: Sequence[Entry], failure: Failure | None, after: float | None
+    ) -> None:
         channel = self._channel
         if failure is not None:
             channel.ledger.last_error = failure.text
         if stored and not self._has_sent:
             self._has_sent = True
             lifecycle.come_last()  # a client that closes itself at exit has told the interpreter so by now
-        if not kept:
+        if not failed:
             self.failures = 0
             self._retry_at = -math.inf
             self._portion.settled()
@@ -361,9 +364,7 @@ class Worker:
             return
         if stored:
             self.failures = 1
-        elif not (
-            failure is not None and failure.is_obscure and self._portion.narrow(kept, failures=self.failures + 1)
-        ):
+        elif not (failure and kept and failure.is_obscure and self._portion.narrow(kept, failures=self.failures + 1)):
             self.failures += 1  # else the question is a new one, though not one to be put at once
         pause = self._backoff.pause(self.failures, after=after, denied=failure is not None and failure.denied)
         self._retry_at = channel.clock() + pause

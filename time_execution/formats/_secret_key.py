@@ -46,7 +46,7 @@ _SECRET_PAIRS = frozenset(
     for pair in _set(
         "api_key api_keys access_key access_keys private_key private_keys signing_key encryption_key decryption_key "
         "auth_key account_key shared_key master_key ssh_key gpg_key license_key pass_word pass_phrase pass_code "
-        "user_pass db_pass database_pass smtp_pass mail_pass email_pass admin_pass root_pass ftp_pass proxy_pass "
+        "user_pass user_pw db_pw db_pass database_pass smtp_pass mail_pass email_pass admin_pass root_pass ftp_pass proxy_pass "
         "mysql_pass postgres_pass pg_pass redis_pass rabbitmq_pass amqp_pass mongo_pass ldap_pass bind_pass key_pass "
         "pin_code card_pin user_pin card_number credit_card social_security security_code auth_code recovery_code "
         "recovery_codes backup_codes code_verifier connection_string webhook_url webhook_uri connect_sid amz_signature"
@@ -56,8 +56,8 @@ _SECRET_PAIRS = frozenset(
 _SECRET_UNLESS_NUMBER = _set("tokens cookies session sessions credential credentials creds")
 # Secret as the last word only: `auth` may hold ("user", "password"), `auth_method` does not.
 _SECRET_AS_LAST = _set("auth")
-# Secret as the only word: `pin`, but not `gpio_pin`; `pass`, unless it counts the tests that did.
-_SECRET_ALONE = {"pin": Secrecy.ALWAYS, "pass": Secrecy.UNLESS_NUMBER}
+# Secret as the only word: `pin` and `pw`, but not `gpio_pin`; `pass`, unless it counts the tests that did.
+_SECRET_ALONE = {"pin": Secrecy.ALWAYS, "pw": Secrecy.ALWAYS, "pass": Secrecy.UNLESS_NUMBER}
 
 # The word that a key ends with may say that the value is a count, a date, a name or a place, and so no secret.
 _ABOUT = _set(

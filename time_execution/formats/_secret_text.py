@@ -108,7 +108,7 @@ SHAPE_HINTS = tuple({hint: None for shape in SHAPES for hint in shape.hints})
 # A text without one of these characters assigns nothing, and one without a hint holds no telling key.
 SEPARATORS = re.compile(r"""[=:>%"'-]""")
 KEY_HINTS = (
-    *("pass", "pwd", "secret", "token", "key", "cred", "auth", "cook", "sess", "jwt", "bearer", "otp", "cv", "ssn"),
+    *("pass", "pw", "secret", "token", "key", "cred", "auth", "cook", "sess", "jwt", "bearer", "otp", "cv", "ssn"),
     *("pin", "srf", "connect", "webhook", "card", "social", "code", "sig"),
 )
 
