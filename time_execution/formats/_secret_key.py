@@ -46,10 +46,11 @@ _SECRET_PAIRS = frozenset(
     for pair in _set(
         "api_key api_keys access_key access_keys private_key private_keys signing_key encryption_key decryption_key "
         "auth_key account_key shared_key master_key ssh_key gpg_key license_key pass_word pass_phrase pass_code "
-        "user_pass user_pw db_pw db_pass database_pass smtp_pass mail_pass email_pass admin_pass root_pass ftp_pass proxy_pass "
-        "mysql_pass postgres_pass pg_pass redis_pass rabbitmq_pass amqp_pass mongo_pass ldap_pass bind_pass key_pass "
-        "pin_code card_pin user_pin card_number credit_card social_security security_code auth_code recovery_code "
-        "recovery_codes backup_codes code_verifier connection_string webhook_url webhook_uri connect_sid amz_signature"
+        "user_pass user_pw db_pw db_pass database_pass smtp_pass mail_pass email_pass admin_pass root_pass ftp_pass "
+        "proxy_pass mysql_pass postgres_pass pg_pass redis_pass rabbitmq_pass amqp_pass mongo_pass ldap_pass "
+        "bind_pass key_pass pin_code card_pin user_pin card_number credit_card social_security security_code "
+        "auth_code recovery_code recovery_codes backup_codes code_verifier connection_string webhook_url "
+        "webhook_uri connect_sid amz_signature"
     )
 )
 # These also count things: `tokens: 512`, `sessions: 3`.
