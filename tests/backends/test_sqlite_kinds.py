@@ -16,11 +16,6 @@ NOW = 1_700_000_000_000_000_000
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.db"
-
-
-@pytest.fixture
 def old_path(path):
     """Give a file as the first release made it, with two metrics."""
     connection = sqlite3.connect(path)

@@ -23,11 +23,6 @@ BASE = 1_700_000_000 // DAY * DAY
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.db"
-
-
-@pytest.fixture
 def looked(monkeypatch):
     """Give the list of the ranges of ids that are read."""
     ranges: list[tuple[int, int]] = []

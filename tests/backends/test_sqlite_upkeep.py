@@ -19,11 +19,6 @@ NEVER = 1e9
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.db"
-
-
-@pytest.fixture
 def connection(path):
     """Give a connection such as the backend has, outside of a transaction."""
     database.create(path)

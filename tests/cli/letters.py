@@ -7,6 +7,13 @@ import pytest
 from tests.cli.test_spool_command import metrics
 from time_execution.delivery.deadletter import DeadLetters, read
 
+
+@pytest.fixture(name="path")
+def path_fixture(tmp_path):
+    """Give the place of a file of letters."""
+    return tmp_path / "letters.jsonl"
+
+
 PURGE = ("spool", "purge", "--yes")
 REPLAY = ("spool", "replay", "--to", "memory://")
 WRITING = pytest.mark.parametrize("action", [PURGE, REPLAY], ids=["purge", "replay"])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli.letters import PURGE, REPLAY, values, write_letters
+from tests.cli.letters import PURGE, REPLAY, path_fixture, values, write_letters  # noqa: F401 - a fixture is asked for by name
 from tests.cli.test_spool_command import Store, metrics, replayed
 from time_execution.cli import letters as letter_files
 from time_execution.delivery.deadletter import DeadLetters
@@ -27,11 +27,6 @@ class Broken(Store):
 @pytest.fixture(autouse=True)
 def _store_that_works():
     Store.calls_left = 10**9
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "letters.jsonl"
 
 
 def test_replay_loses_no_letter_for_want_of_room(path, monkeypatch):

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tests.cli.letters import PURGE, REPLAY, WRITING, values, write_letters
+from tests.cli.letters import PURGE, REPLAY, WRITING, path_fixture, values, write_letters  # noqa: F401 - a fixture is asked for by name
 from tests.cli.test_spool_command import Store, metrics, replayed
 from time_execution.cli import letters as letter_files
 from time_execution.cli.letters import Refusal
@@ -21,11 +21,6 @@ from time_execution.delivery.spool import Spool, inspect_folder
 @pytest.fixture(autouse=True)
 def _store_that_works():
     Store.calls_left = 10**9
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "letters.jsonl"
 
 
 def contents(folder):
