@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli.letters import PURGE, REPLAY, path_fixture, values, write_letters  # noqa: F401 - a fixture is asked for by name
+from tests.cli.letters import PURGE, REPLAY, path_fixture, values, write_letters  # noqa: F401 - a fixture
 from tests.cli.test_spool_command import Store, metrics, replayed
 from time_execution.cli import letters as letter_files
 from time_execution.delivery.deadletter import DeadLetters
