@@ -75,3 +75,15 @@ def pytest_make_parametrize_id(config, val, argname):
         return argname if " at 0x" in repr(val) else None
     except Exception:  # some parameters are hostile on purpose
         return argname
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch):
+    """Set the clock of the machine to a zone five hours and a half away."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("time zones")
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "XXX-5:30")
+        time.tzset()
+        yield
+    time.tzset()

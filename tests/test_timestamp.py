@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -19,18 +18,6 @@ LAST = datetime.max.replace(tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 CALENDAR = st.integers((FIRST - EPOCH) // MICROSECOND * 1000, (LAST - EPOCH) // MICROSECOND * 1000 + 999)
-
-
-@pytest.fixture
-def far_from_utc(monkeypatch):
-    """Set the clock of the machine to a zone five hours and a half away."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("time zones")
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "XXX-5:30")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @given(CALENDAR)

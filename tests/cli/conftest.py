@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -117,3 +118,24 @@ def script(tmp_path):
         return name
 
     return write
+
+
+@pytest.fixture
+def follow(in_process, monkeypatch):
+    """Return a function that follows ``metrics.db``, does something in each pause, and returns the names shown."""
+
+    def run(*steps, options=(), told=""):
+        todo = iter(steps)
+
+        def pause(_):
+            step = next(todo, None)
+            if step is None:
+                raise KeyboardInterrupt
+            step()
+
+        monkeypatch.setattr("time_execution.cli.tail.time.sleep", pause)
+        done = in_process("tail", "--json", *options)
+        assert (done.returncode, done.stderr) == (130, told)
+        return [json.loads(line)["name"] for line in done.stdout.splitlines()]
+
+    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -33,18 +32,6 @@ def test_a_span_counts_back_from_now(text, span):
     found = moment(text)
     assert before - span <= found <= datetime.now(UTC) - span
     assert found.tzinfo is UTC
-
-
-@pytest.fixture
-def far_from_utc(monkeypatch):
-    """Set the clock of the machine to a zone five hours and a half away."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("time zones")
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "XXX-5:30")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @pytest.mark.usefixtures("far_from_utc")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -142,27 +141,6 @@ def test_what_a_command_runs_into_is_a_line(in_process, tmp_path, monkeypatch):
     done = in_process("tail", "m.db", "--no-follow")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "time-execution: [Errno 13] Permission denied: 'm.db'\n"
-
-
-@pytest.fixture
-def follow(in_process, monkeypatch):
-    """Return a function that follows ``metrics.db``, does something in each pause, and returns the names shown."""
-
-    def run(*steps):
-        todo = iter(steps)
-
-        def pause(_):
-            step = next(todo, None)
-            if step is None:
-                raise KeyboardInterrupt
-            step()
-
-        monkeypatch.setattr("time_execution.cli.tail.time.sleep", pause)
-        done = in_process("tail", "--json")
-        assert (done.returncode, done.stderr) == (130, "")
-        return [json.loads(line)["name"] for line in done.stdout.splitlines()]
-
-    return run
 
 
 @pytest.mark.parametrize("count", [3, 8], ids=["fewer", "more"])

@@ -12,8 +12,11 @@ from time_execution.cli.say import Progress, say
 class Broken(io.StringIO):
     """A stream that takes nothing."""
 
+    tries = 0
+
     def write(self, _):
-        raise BrokenPipeError(32, "Broken pipe")
+        self.tries += 1
+        raise BrokenPipeError(32, "Broken pipe") if not self.closed else ValueError("I/O operation on closed file")
 
 
 def test_without_a_standard_error_nothing_is_said(capsys, monkeypatch):
@@ -27,13 +30,15 @@ def test_without_a_standard_error_nothing_is_said(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "broken"])
-def test_a_standard_error_that_takes_nothing_is_no_failure(monkeypatch, is_closed):
+def test_a_standard_error_that_takes_nothing_is_no_failure(capsys, monkeypatch, is_closed):
     """Whoever closed it does not want to hear."""
     stream = Broken()
     if is_closed:
         stream.close()
     monkeypatch.setattr("sys.stderr", stream)
     say("something")
+    assert stream.tries == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_progress_is_taken_away_once(capsys, monkeypatch):

@@ -96,27 +96,6 @@ def test_shows_none_of_the_last_without_a_word(command, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.fixture
-def follow(in_process, monkeypatch):
-    """Return a function that follows ``metrics.db``, does something in each pause, and returns the names shown."""
-
-    def run(*steps, options=()):
-        todo = iter(steps)
-
-        def pause(_):
-            step = next(todo, None)
-            if step is None:
-                raise KeyboardInterrupt
-            step()
-
-        monkeypatch.setattr("time_execution.cli.tail.time.sleep", pause)
-        done = in_process("tail", "--json", *options)
-        assert done.returncode == 130
-        return [json.loads(line)["name"] for line in done.stdout.splitlines()]
-
-    return run
-
-
 def test_what_comes_after_a_file_was_gone_counts_from_its_beginning(follow, tmp_path, monkeypatch):
     """Though the system calls it the same, and it has more metrics than the former by the time we look."""
     path = tmp_path / "metrics.db"
@@ -142,7 +121,13 @@ def test_what_was_stored_long_before_is_not_shown_later(follow, tmp_path, monkey
     monkeypatch.setattr("time_execution.cli.tail._PAGE", 3)
     path = tmp_path / "metrics.db"
     store(path, "shop.old", "x", "x", "x")
-    assert follow(lambda: store(path, "shop.new"), options=("--pattern", "shop.*", "-n", "1")) == ["shop.new"]
+    told = "none of the last 3 metrics has a name that matches 'shop.*'; waiting for one (Ctrl-C ends)"
+    shown = follow(
+        lambda: store(path, "shop.new"),
+        options=("--pattern", "shop.*", "-n", "1"),
+        told=f"time-execution: {told}\n",
+    )
+    assert shown == ["shop.new"]
 
 
 def test_a_line_is_red_for_a_failure_and_fits_the_terminal(monkeypatch):

@@ -262,10 +262,8 @@ def test_a_busy_orphan_is_left_for_later(whole, tmp_path):
     store.close()
 
 
-def test_concurrent_calls_do_not_wait_for_the_check_of_orphans(whole, tmp_path, monkeypatch):
-    """While files left behind are read from end to end, rows can be appended (D16)."""
-    target = tmp_path / "spool"
-    shutil.copytree(whole, target)
+def slow_check():
+    """Return a check of files that waits, the event that says it was reached, and the one that lets it go on."""
     reached, go_on = threading.Event(), threading.Event()
 
     def check(_):
@@ -273,6 +271,14 @@ def test_concurrent_calls_do_not_wait_for_the_check_of_orphans(whole, tmp_path, 
         assert go_on.wait(DEADLINE)
         return True
 
+    return check, reached, go_on
+
+
+def test_concurrent_calls_do_not_wait_for_the_check_of_orphans(whole, tmp_path, monkeypatch):
+    """While files left behind are read from end to end, rows can be appended (D16)."""
+    target = tmp_path / "spool"
+    shutil.copytree(whole, target)
+    check, reached, go_on = slow_check()
     monkeypatch.setattr("time_execution.delivery._spool_rows.RowFile.is_sound", check)
     store = open_store(target)
     thread = threading.Thread(target=store.claim)
@@ -289,13 +295,7 @@ def test_files_that_were_being_checked_as_the_store_closed_are_let_go(whole, tmp
     """A claim that comes too late keeps no lock, though the process and its store live on (D16)."""
     target = tmp_path / "spool"
     shutil.copytree(whole, target)
-    reached, go_on = threading.Event(), threading.Event()
-
-    def check(_):
-        reached.set()
-        assert go_on.wait(DEADLINE)
-        return True
-
+    check, reached, go_on = slow_check()
     store = open_store(target)
     with monkeypatch.context() as patched:
         patched.setattr("time_execution.delivery._spool_rows.RowFile.is_sound", check)

@@ -108,6 +108,11 @@ class SQLiteBackend(BaseMetricsBackend):
         self._busy_timeout = busy_timeout
         self._max_names = max_names
         self._value_field = value_field
+        self._begin()
+        hold_forks_up(self)
+
+    def _begin(self) -> None:
+        """Set what changes as batches are stored."""
         self.corrupted = 0
         self.rollup_failures = 0
         self._log = QuietLog()
@@ -118,8 +123,7 @@ class SQLiteBackend(BaseMetricsBackend):
         self._opened: tuple[sqlite3.Connection, RowMaker] | None = None
         self._unchecked_rows = 0
         self._is_behind = False
-        self._next_rollup = time.monotonic() + rollup_interval
-        hold_forks_up(self)
+        self._next_rollup = time.monotonic() + self._rollup_interval
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
