@@ -151,7 +151,7 @@ lint-words: $(DEV)
 
 .PHONY: docs
 docs: $(DEV) ## Check that every document renders without a warning
-	@for document in *.rst docs/*.rst; do [ -f "$$document" ] || continue; \
+	@for document in *.rst docs/*.rst docs/*/*.rst backends/*.rst; do [ -f "$$document" ] || continue; \
 		"$(BIN)/python" -m docutils --report=warning --halt=warning --syntax-highlight=none "$$document" /dev/null \
 		|| exit 1; done
 

@@ -8,6 +8,8 @@ the options are compared with the command's help. A comment right before a block
 - ``.. file: NAME``: the block is written to this file, for a later block to use;
 - ``.. output``: what the block before prints, ``...`` standing for anything; ``.. output, numbers aside``: its shape;
 - ``.. tests``: the block is a test module, run by pytest;
+- ``.. server: NAME ADDRESS``: the block needs a server, and is run by the service tests only, with the address of the
+  one of that name in place of the one that is shown; several are separated by commas;
 - ``.. not run: REASON``: the block is only shown.
 """
 
@@ -19,7 +21,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -29,8 +31,8 @@ docutils_core = pytest.importorskip("docutils.core", reason="documents are parse
 from docutils import nodes  # noqa: E402 - see above
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.rst"), *(ROOT / "docs").glob("*.rst")])
-RUN = [path for path in DOCUMENTS if path.parent.name == "docs" or path.name == "README.rst"]
+DOCUMENTS = sorted([*ROOT.glob("*.rst"), *(ROOT / "docs").rglob("*.rst"), *(ROOT / "backends").glob("*.rst")])
+RUN = [path for path in DOCUMENTS if ROOT / "docs" in path.parents or path == ROOT / "README.rst"]
 TIMEOUT = 100
 _NUMBER = re.compile(r"[+-]?\d(?:[\d.,:T-]*\d)?(?:Z\b)?(?:\s*(?:ns|µs|us|ms|s|min|h|d|B|kB|KiB|MiB)\b)?")
 _SHELLS = {"console", "bash", "sh"}
@@ -44,7 +46,7 @@ def work(n):
 for n in range(10):
     work(n)
 """
-DIRECTIVES = ("file: ", "output", "tests", "not run: ")
+DIRECTIVES = ("file: ", "output", "tests", "server: ", "not run: ")
 
 
 def names_of(paths):
@@ -81,7 +83,7 @@ def blocks_of(path):
         before = siblings[place - 1] if place else None
         directive = before.astext().strip() if isinstance(before, nodes.comment) else ""
         language = next((name for name in node["classes"] if name != "code"), "")
-        found.append(Shown(f"{path.name}:{node.line or '?'}", language, node.astext(), directive))
+        found.append(Shown(f"{path.relative_to(ROOT)}:{node.line or '?'}", language, node.astext(), directive))
     return found
 
 
@@ -133,6 +135,51 @@ def execute(command, folder, where, **options):
     )  # fmt: skip
     assert done.returncode == 0, f"{where}: {command} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def servers_of(block):
+    """Return the servers that a block needs: name -> the address that it shows."""
+    if not block.directive.startswith("server: "):
+        return {}
+    pairs = (pair.split() for pair in block.directive.removeprefix("server: ").split(","))
+    return dict(pairs)
+
+
+def run_document(path, folder, ports=None):
+    """Run the blocks of a document in order, and compare what they print with what is shown.
+
+    Args:
+        path: The document.
+        folder: An empty one to work in.
+        ports: Gives the port of a server by its name; without it, blocks that need a server are left out.
+    """
+    (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+    printed = ""
+    is_left_out = False
+    for number, block in enumerate(blocks_of(path)):
+        if block.directive.startswith("file: "):
+            target = folder / block.directive.removeprefix("file: ")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text + "\n", encoding="utf-8")
+        elif block.directive.startswith("output"):
+            aside = "numbers aside" in block.directive
+            assert is_left_out or is_shown(printed, block.text, numbers_aside=aside), difference(
+                block, block.text, printed
+            )
+        elif is_run(block):
+            needed = servers_of(block)
+            is_left_out = bool(needed) and ports is None
+            if not is_left_out:
+                printed = run_block(_with_addresses(block, needed, ports), folder, number)
+
+
+def _with_addresses(block, needed, ports):
+    """Return a block with the servers that run in place of those that it shows."""
+    text = block.text
+    for name, address in needed.items():
+        assert address in text, f"{block.where}: {address} does not stand in the block"
+        text = text.replace(address, f"127.0.0.1:{ports(name)}")
+    return replace(block, text=text)
 
 
 def run_block(block, folder, number):

@@ -14,16 +14,13 @@ from tests.documents import (
     DOCUMENTS,
     ROOT,
     RUN,
-    SCRIPT,
     TIMEOUT,
     blocks_of,
-    difference,
     execute,
     is_run,
-    is_shown,
     links_of,
     names_of,
-    run_block,
+    run_document,
     section,
     text_of,
 )
@@ -54,19 +51,8 @@ def test_links_within_the_project_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", RUN, ids=names_of(RUN))
 def test_blocks_do_what_the_document_says(path, tmp_path):
-    """Every block runs, in order, and prints what is shown."""
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    printed = ""
-    for number, block in enumerate(blocks_of(path)):
-        if block.directive.startswith("file: "):
-            target = tmp_path / block.directive.removeprefix("file: ")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(block.text + "\n", encoding="utf-8")
-        elif block.directive.startswith("output"):
-            numbers_aside = "numbers aside" in block.directive
-            assert is_shown(printed, block.text, numbers_aside=numbers_aside), difference(block, block.text, printed)
-        elif is_run(block):
-            printed = run_block(block, tmp_path, number)
+    """Every block that needs no server runs, in order, and prints what is shown."""
+    run_document(path, tmp_path)
 
 
 @pytest.mark.parametrize("path", RUN, ids=names_of(RUN))

@@ -112,6 +112,13 @@ class BaseMetricsBackend:
             timeout: The longest wait, in seconds, for what is still to be written.
         """
 
+    def idle(self) -> None:
+        """Do what is due without metrics, such as answering a heartbeat or ending an interval.
+
+        Called by the worker of a `ThreadedBackend` every ``queue_timeout`` seconds while nothing waits; nobody calls it
+        for a backend that is configured directly. What it raises is counted and logged, and does no more harm.
+        """
+
     def after_fork(self) -> None:
         """Forget sockets and files inherited from the parent; called in the child before its first metric."""
 
@@ -212,6 +219,11 @@ def way_to_write(backend: Any, *, derived: bool = True) -> str:
     if problem is not None:
         raise ConfigurationError(f"{shown} must take {taken}: {problem}")
     return way
+
+
+def idle_call(backend: Any) -> Callable[[], object]:
+    """Return what to call while a backend has nothing to do; for one that is none of ours, what does nothing."""
+    return backend.idle if isinstance(backend, BaseMetricsBackend) else bool
 
 
 def is_backend(value: object) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from time_execution.backends.base import QueuedBackend, batch_sender
+from time_execution.backends.base import QueuedBackend, batch_sender, idle_call
 from time_execution.backends.factory import make_backend
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
@@ -24,7 +24,7 @@ from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.snapshot import snapshot_metric
-from time_execution.guard import Step
+from time_execution.guard import Step, label_of
 from time_execution.quietlog import QuietLog
 from time_execution.types import NAME, Metric
 
@@ -136,6 +136,7 @@ class ThreadedBackend(QueuedBackend):
         self._worker = Worker(
             self.channel,
             batch_sender(self.backend),
+            idle=Step(idle_call(self.backend), kind="backend", label=label_of(self.backend), raises=False).attempt,
             close_backend=self._close_backend,
             backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),
             dead_letters=letters,

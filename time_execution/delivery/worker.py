@@ -16,6 +16,7 @@ from time_execution.delivery import lifecycle
 from time_execution.delivery.answer import answers_of
 from time_execution.delivery.portion import Portion
 from time_execution.delivery.retry import Backoff, Failure, Verdict, understand
+from time_execution.delivery.upkeep import SpoolUpkeep
 from time_execution.types import STORED, Metric, Reject, Result, Retry, Stored
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 THREAD_NAME = "TimeExecutionThread"
 _OPEN_AFTER = 5
 _SHORTEST_SLEEP = 0.05
-_ADOPT_EVERY = 60.0
 
 
 class Worker:
@@ -39,6 +39,7 @@ class Worker:
     Args:
         channel: Where metrics wait.
         send: Sends a batch; see `time_execution.backends.base.batch_sender`.
+        idle: Called while nothing waits, once in `queue_timeout` seconds; must not raise.
         close_backend: Called once, in the worker's thread, when the channel is closed.
         backoff: How long to wait after a failure, and when to give up.
         dead_letters: Where rejected metrics go; None only counts them.
@@ -59,6 +60,7 @@ class Worker:
         channel: Channel,
         send: Callable[[Sequence[Metric]], Results],
         *,
+        idle: Callable[[], object],
         close_backend: Callable[[], None],
         backoff: Backoff,
         dead_letters: DeadLetters | None,
@@ -69,6 +71,7 @@ class Worker:
     ) -> None:
         self._channel = channel
         self._send = send
+        self._idle = idle
         self._close_backend = close_backend
         self._backoff = backoff
         self._dead_letters = dead_letters
@@ -87,7 +90,8 @@ class Worker:
         self._is_starting = self._has_sent = self._died = self._hopeless = False
         self._sleeping = True
         self._due_at: float | None = None
-        self._retry_at = self._adopt_at = -math.inf
+        self._retry_at = self._idle_at = -math.inf
+        self._upkeep = SpoolUpkeep(self._channel, self._log, self._label)
         self._portion = Portion(self._channel)
 
     def wake(self) -> None:
@@ -162,13 +166,17 @@ class Worker:
             with channel.lock:
                 channel.owner = threading.get_ident()
             while self._limit is None or handled < self._limit:
-                self._adopt()
+                if not self.stopping:
+                    self._upkeep.adopt()
                 batch = self._next_batch(me)
                 if batch is None:
                     break
+                if not batch:
+                    self._idle()
+                    continue
                 self._deliver(me, batch)
                 self._park(me)
-                self._tell_news()
+                self._upkeep.tell_news()
                 handled += len(batch)
         except BaseException as exc:  # noqa: BLE001 - whatever ends the thread, its batch is kept and a new one starts
             self._die()
@@ -196,24 +204,6 @@ class Worker:
                 self.finished = True
                 channel.changed.notify_all()
 
-    def _adopt(self) -> None:
-        """Take over the spools of processes that are gone: at first, and from time to time when our own is empty."""
-        channel = self._channel
-        if channel.store is None or self.stopping or channel.spooled or channel.clock() < self._adopt_at:
-            return
-        self._adopt_at = channel.clock() + _ADOPT_EVERY
-        while channel.store.claim():  # reads whole files, so without the lock
-            with channel.lock:
-                if not channel.adopt():
-                    break  # there is no room for them now
-        self._tell_news()
-
-    def _tell_news(self) -> None:
-        """Log what the spool has to say; without the lock, since a handler may be measured itself."""
-        store = self._channel.store
-        while store is not None and store.news:
-            self._log.tell(f"{self._label}.spool", f"{self._label}: {store.news.popleft()}")
-
     def _die(self) -> None:
         """Remember that the thread ended by accident: the next one pauses first, lest they die in a row."""
         with self._channel.lock:
@@ -223,7 +213,7 @@ class Worker:
             self._retry_at = self._channel.clock() + self._backoff.pause(self.failures)
 
     def _next_batch(self, me: threading.Thread) -> list[Entry] | None:
-        """Wait until a batch is due and take it; None when the thread should end."""
+        """Wait until a batch is due and take it; an empty one to idle on, None when the thread should end."""
         channel = self._channel
         with channel.lock:
             while not self.stopping and self.thread is me:
@@ -234,6 +224,9 @@ class Worker:
                 channel.set_attention(sleeping=self._sleeping, lingering=self._due_at is not None)
                 if len(channel.queue) > seen:
                     continue  # came without a word, since `attention` had not changed yet
+                if self._sleeping and channel.clock() >= self._idle_at:
+                    self._idle_at = channel.clock() + self._queue_timeout
+                    return []
                 channel.changed.wait(min(pause, self._queue_timeout))
             return None
 

@@ -1,0 +1,64 @@
+"""The real servers: where they are, and what happens to a test whose server does not answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = _ROOT / "backends" / "services"
+
+
+def pytest_collection_modifyitems(items):
+    """Mark every test here: it needs a real server."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("service")
+
+
+def _read_ports():
+    lines = (_ROOT / "backends" / "ports.env").read_text().splitlines()
+    pairs = (line.split("=") for line in lines if line and not line.startswith("#"))
+    return {name.removesuffix("_PORT").lower().replace("_", "-"): int(port) for name, port in pairs}
+
+
+PORTS = _read_ports()
+"""The port of each server by its name, such as ``elasticsearch-9``, ``kafka`` or ``kafka-tls``."""
+
+
+class Servers:
+    """Gives the ports of servers that answer, and does to them what a test is about."""
+
+    def port(self, name):
+        """Return the port of a server; skip the test if nobody listens there, or fail it with REQUIRE_SERVICES=1."""
+        port = PORTS[name]
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2.0).close()
+        except OSError:
+            reason = f"{name} does not answer on port {port}: make services"
+            if os.environ.get("REQUIRE_SERVICES") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return port
+
+    def kill(self, name):
+        """End a server with SIGKILL; its data stay."""
+        subprocess.run([_SCRIPT, "kill", name], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+    def start(self, name):
+        """Start a server and wait until it answers."""
+        subprocess.run([_SCRIPT, "start", name], check=True, timeout=180, stdout=subprocess.DEVNULL)
+
+    def data(self, name):
+        """Return the folder of a server that was started here: its data, log and certificates."""
+        default = Path(os.environ.get("TMPDIR", "/tmp")) / f"time-execution-services-{os.getuid()}"
+        return Path(os.environ.get("TIME_EXECUTION_SERVICES_DATA", default)) / name
+
+
+@pytest.fixture(scope="session")
+def servers():
+    return Servers()
