@@ -121,6 +121,10 @@ bench: $(DEV) ## Measure what measuring costs; wants a quiet machine
 	@if [ -f tests/bench/__main__.py ]; then "$(BIN)/python" -m tests.bench $(ARGS); \
 	else "$(BIN)/python" -m pytest -n 0 -s -m bench $(ARGS); fi
 
+.PHONY: bench-services
+bench-services: $(DEV) ## Race each backend against its official client, on the real servers (make services)
+	@"$(BIN)/python" -m tests.bench.services $(ARGS)
+
 # --- Code ------------------------------------------------------------------------------------------------------------
 
 .PHONY: format
