@@ -100,6 +100,8 @@ class BaseMetricsBackend:
     def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature every backend shares
         """Wait until everything offered before is settled; True when it is.
 
+        Called by whichever thread asks for it, also for a backend behind a `ThreadedBackend`: when that has delivered.
+
         Args:
             timeout: The longest wait, in seconds; None waits as long as it takes.
         """

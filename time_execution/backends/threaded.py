@@ -6,6 +6,7 @@ closing; the names of the parameters are those that upstream's users know.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import zlib
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from time_execution.backends.base import QueuedBackend, batch_sender, idle_call
+from time_execution.backends.base import BaseMetricsBackend, QueuedBackend, batch_sender, idle_call
 from time_execution.backends.factory import make_backend
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
@@ -24,8 +25,9 @@ from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.snapshot import snapshot_metric
-from time_execution.guard import Step, label_of
+from time_execution.guard import Failed, Step, label_of
 from time_execution.quietlog import QuietLog
+from time_execution.signature import mismatch
 from time_execution.types import NAME, Metric
 
 _KINDS: dict[str, tuple[Any, str]] = {
@@ -152,6 +154,7 @@ class ThreadedBackend(QueuedBackend):
         self._is_closing = False
         self._is_over = False
         self._undelivered = 0
+        self._close_by = math.inf
 
     def write(self, /, name: str, **data: Any) -> None:
         """Queue one metric and return; what is in ``data`` is copied, so later changes do not show.
@@ -186,6 +189,7 @@ class ThreadedBackend(QueuedBackend):
             False at the time-out, when called from the worker itself, or at once when what is left lies safe in the
             spool and the backend is down.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         channel = self.channel
         channel.check_process()
         if threading.get_ident() == channel.owner:
@@ -195,7 +199,12 @@ class ThreadedBackend(QueuedBackend):
             self._worker.wake()
             channel.changed.notify_all()
             channel.changed.wait_for(lambda: channel.is_settled(ticket) or self._worker.is_done(), timeout)
-            return channel.is_settled(ticket)
+            is_settled = channel.is_settled(ticket)
+        if not isinstance(self.backend, BaseMetricsBackend):
+            return is_settled
+        # What it keeps back, such as the interval at hand, was delivered to it and is not where it belongs as yet.
+        answer = self._tell_backend("flush", None if deadline is None else _left(deadline))
+        return is_settled and answer is not False and not isinstance(answer, Failed)
 
     def begin_close(self) -> None:
         """Refuse new metrics and start sending the rest at once; does not wait."""
@@ -216,6 +225,7 @@ class ThreadedBackend(QueuedBackend):
             timeout: The longest wait, in seconds; None for `shutdown_timeout`.
         """
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self._close_by = min(self._close_by, deadline)
         channel, worker = self.channel, self._worker
         self.begin_close()
         with channel.lock:
@@ -237,8 +247,9 @@ class ThreadedBackend(QueuedBackend):
         return self.channel.closed
 
     def undelivered(self) -> int:
-        """Return how many metrics the last close gave up; those that went to the spool are not among them."""
-        return self._undelivered
+        """Return how many metrics the last close gave up, and a delivery behind; not what went to a spool."""
+        behind = self._tell_backend("undelivered")
+        return self._undelivered + (behind if type(behind) is int else 0)
 
     def after_fork(self) -> None:
         """Begin afresh in a forked child: empty queue, counters at zero, a worker of its own at the first metric."""
@@ -265,14 +276,21 @@ class ThreadedBackend(QueuedBackend):
         return counted | ({"backend": dict(told)} if isinstance(told, Mapping) else {})
 
     def _close_backend(self) -> None:
-        self._tell_backend("close")
+        # A little less than what is left: it has to be done before whoever closes us goes on.
+        self._tell_backend("close", 0.9 * _left(self._close_by))
 
-    def _tell_backend(self, method: str) -> Any:
-        """Call a method that the backend may have; what it raises keeps no other delivery from being told."""
+    def _tell_backend(self, method: str, *arguments: Any) -> Any:
+        """Call a method that the backend may have, with arguments if it takes them.
+
+        What it raises keeps no other delivery from being told.
+        """
         call = getattr(self.backend, method, None)
         if not callable(call):
             return None
-        return Step(call, kind="backend", label=f"{type(self.backend).__qualname__}.{method}", raises=False).attempt()
+        if arguments and mismatch(call, *arguments) is not None:
+            arguments = ()
+        label = f"{type(self.backend).__qualname__}.{method}"
+        return Step(call, kind="backend", label=label, raises=False).attempt(*arguments)
 
 
 def _spool_name(backend: Any) -> str:

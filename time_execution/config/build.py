@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -10,7 +11,7 @@ from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.factory import attempt, imported, make, make_backend
 from time_execution.backends.registry import TABLE, THREADED_BACKEND, import_string, load
 from time_execution.complaint import URL, Place, kind_of, suggestion
-from time_execution.config.options import arrange
+from time_execution.config.options import arrange, backend_options
 from time_execution.exceptions import ConfigurationError
 from time_execution.guard import Step, label_of
 from time_execution.quietlog import QuietLog
@@ -53,14 +54,7 @@ def resolve_backend(spec: Any, *, index: int, duration_field: str = VALUE) -> An
         ConfigurationError: When it stands for no backend, or the backend cannot be made; no message shows a password.
         MissingExtraError: When the backend's client is not installed; it says which extra installs it.
     """
-    place = Place(f"backends[{index}]", spec)
-    if isinstance(spec, str) and URL.match(spec):
-        order = _from_url(spec, {}, place)
-    elif isinstance(spec, Mapping):
-        order = _from_dict(spec, place)
-    else:
-        return make_backend(spec, where=place.where)
-    return _make(order, place, implied={"value_field": duration_field})
+    return _resolve(spec, f"backends[{index}]", implied={"value_field": duration_field})
 
 
 def resolve_backends(specs: Iterable[Any], *, duration_field: str = VALUE) -> tuple[Any, ...]:
@@ -137,6 +131,18 @@ def resolve_hook(spec: Any, *, index: int, where: str = "hooks") -> Callable[...
     return cast("Callable[..., Any]", hook)
 
 
+def _resolve(spec: Any, where: str, *, implied: Mapping[str, Any]) -> Any:
+    """Return the backend that a specification stands for, wherever it stands."""
+    place = Place(where, spec)
+    if isinstance(spec, str) and URL.match(spec):
+        order = _from_url(spec, {}, place)
+    elif isinstance(spec, Mapping):
+        order = _from_dict(spec, place)
+    else:
+        return make_backend(spec, where=where)
+    return _make(order, place, implied=implied)
+
+
 def _from_dict(spec: Mapping[str, Any], place: Place) -> _Order:
     options = {key: value for key, value in spec.items() if key not in {"class", "url"}}
     target = spec.get("class")
@@ -204,8 +210,26 @@ def _make(order: _Order, place: Place, *, implied: Mapping[str, Any]) -> Any:
     if not callable(target):
         raise place.error(f"'class' must name a class or a factory, got {kind_of(target)}")
     arranged = arrange(order.options, target, place, implied=implied)
-    if not arranged.is_threaded(default=order.threaded):
-        return make(target, (), arranged.own, place)
-    # What makes the backend rather than one that is made: the wrapper may refuse its own options first.
-    wrapped = {"backend": target, "backend_kwargs": arranged.own, **arranged.delivery}
-    return attempt(import_string(THREADED_BACKEND), (), wrapped, place, doing="")
+    with _inner_backends(target, arranged.own, place, implied=implied):
+        if not arranged.is_threaded(default=order.threaded):
+            return make(target, (), arranged.own, place)
+        # What makes the backend rather than one that is made: the wrapper may refuse its own options first.
+        wrapped = {"backend": target, "backend_kwargs": arranged.own, **arranged.delivery}
+        return attempt(import_string(THREADED_BACKEND), (), wrapped, place, doing="")
+
+
+@contextmanager
+def _inner_backends(target: Any, own: dict[str, Any], place: Place, *, implied: Mapping[str, Any]) -> Iterator[None]:
+    """Put backends in the place of those options that stand for one; close them if what they are for is not made."""
+    made = []
+    try:
+        for name in sorted(backend_options(target) & own.keys()):
+            spec = own[name]
+            own[name] = _resolve(spec, f"{place.where}: option {name!r}", implied=implied)
+            if own[name] is not spec:
+                made.append(own[name])
+        yield
+    except BaseException:
+        for backend in made:
+            close_backend(backend)
+        raise

@@ -74,9 +74,11 @@ def arrange(
     known = {name: _Taker("own", name, hint) for name, hint in own.items()}
     if not options.keys() <= known.keys():
         known = _delivery() | known
-    arranged = Arranged()
+    arranged, inner = Arranged(), backend_options(target)
     for given, written in options.items():
-        name, value = _read(given, written, known, place)
+        # What a backend of its own is made of is read where that is made.
+        as_it_is = given in inner and not isinstance(written, str)
+        name, value = (given, written) if as_it_is else _read(given, written, known, place)
         taker = known.get(name) or (_Taker("own", name, Any) if takes_any else None)
         if taker is None:
             raise _unknown(name, known, place)
@@ -88,6 +90,11 @@ def arrange(
         raise place.error(f"option {next(iter(arranged.delivery))!r} has no meaning with threaded=false")
     arranged.own = {name: value for name, value in (implied or {}).items() if name in own} | arranged.own
     return arranged
+
+
+def backend_options(target: Any) -> frozenset[str]:
+    """Return the options of a backend that stand for backends themselves, in any form that a configuration has."""
+    return frozenset(getattr(target, "backend_options", ()))
 
 
 def _delivery() -> dict[str, _Taker]:

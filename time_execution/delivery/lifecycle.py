@@ -93,8 +93,13 @@ def _close_all_of_pool(**_: Any) -> None:
 
 
 def close_all() -> None:
-    """Close every open delivery, all against one clock, and say on stderr what could not be delivered."""
+    """Close every open delivery, all against one clock, and say on stderr what could not be delivered.
+
+    One that stands behind another is closed by that, which may have more to send until then.
+    """
     deliveries = [delivery for delivery in tracked() if not delivery.is_closed()]
+    behind = {id(getattr(delivery, "backend", None)) for delivery in deliveries}
+    deliveries = [delivery for delivery in deliveries if id(delivery) not in behind]
     began = time.monotonic()
     for delivery in deliveries:
         delivery.begin_close()
