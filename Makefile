@@ -100,9 +100,9 @@ test-slow: $(DEV) ## Run the long tests: kills by the hundred, soaks, models wit
 	@HYPOTHESIS_PROFILE=ci "$(BIN)/python" -m pytest -n 0 -m "slow and not service and not bench" $(ARGS)
 
 .PHONY: test-services
-test-services: $(DEV) ## Run the tests against real servers (REQUIRE_SERVICES=1: none may be missing)
-	@"$(BIN)/python" -m pytest -n 0 -m service $(ARGS) || { code=$$?; [ $$code -eq 5 ] || exit $$code; \
-		echo "There are no tests against real servers yet."; }
+test-services: export REQUIRE_SERVICES ?= 1
+test-services: $(DEV) ## Run the tests against real servers (with REQUIRE_SERVICES=0 those of absent servers are skipped)
+	@"$(BIN)/python" -m pytest -n 0 -m service $(ARGS)
 
 .PHONY: coverage
 coverage: $(DEV) ## Run the tests and hold their branch coverage to its threshold
@@ -166,21 +166,17 @@ build: $(DEV) ## Build the source distribution and the wheel into dist/
 
 # --- Servers ---------------------------------------------------------------------------------------------------------
 
-# $(call servers,action): left to the script in backends/, once there is one.
-servers = if [ -x backends/services ]; then backends/services $(1); \
-	else echo "No servers to $(1): backends/services does not exist yet."; fi
-
 .PHONY: services
 services: ## Start the servers that the service tests talk to
-	@$(call servers,start)
+	@backends/services start
 
 .PHONY: services-stop
-services-stop: ## Stop those servers
-	@$(call servers,stop)
+services-stop: ## Stop those servers and remove their data
+	@backends/services stop
 
 .PHONY: services-status
 services-status: ## Tell which of them answer
-	@$(call servers,status)
+	@backends/services status
 
 # --- Tidying ---------------------------------------------------------------------------------------------------------
 
