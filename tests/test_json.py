@@ -33,15 +33,29 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
+def forget_writers() -> None:
+    """Look for orjson again."""
+    subject._writer.cache_clear()
+    subject._flat_writer.cache_clear()
+
+
+def with_snapshot(metric: Any, **options: Any) -> str:
+    """Return the document that is made by way of a snapshot, whatever the metric holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "_FEW_FIELDS", -1)
+        return document(metric, **options)
+
+
 @pytest.fixture(params=["stdlib", "orjson"])
 def writer(request, monkeypatch):
     """Both writers in turn; the second where it is installed."""
     if request.param == "orjson":
         pytest.importorskip("orjson")
-        subject._writer.cache_clear()
+        forget_writers()
         assert subject._writer() is not subject._write
     else:
         monkeypatch.setattr(subject, "_writer", lambda: subject._write)
+        monkeypatch.setattr(subject, "_flat_writer", lambda: subject._write_flat)
     return request.param
 
 
@@ -118,7 +132,7 @@ def test_any_key_comes_back(writer, key):
 def test_both_writers_say_the_same(fields):
     """Whatever orjson writes means what the standard library's line means, key for key."""
     pytest.importorskip("orjson")
-    subject._writer.cache_clear()
+    forget_writers()
     plain = snapshot_fields(fields)[0]
     quick, slow = subject._writer()(dict(plain)), subject._write(dict(plain))
     assert same(strict(quick), strict(slow))
@@ -133,6 +147,83 @@ def test_documents_are_strict_json(metric):
     before = metric.copy()
     assert list(strict(document(metric))) == list(metric)
     assert same(dict(metric), dict(before))
+
+
+flat_values = st.one_of(
+    strategies.texts,
+    st.text(max_size=2000),
+    st.floats(),
+    st.integers(-(2**64), 2**65),
+    st.sampled_from([True, False, None, 2**63 - 1, 2**63, -(2**63), 1e16, 1e-7, -0.0, 10**1200, 10**1400]),
+)
+flat_fields = st.dictionaries(strategies.texts, flat_values, max_size=40)
+
+
+@given(flat_fields, st.none() | flat_values, st.none() | st.integers(-(2**62), 2**62))
+@pytest.mark.parametrize("name", ["_write_flat", "orjson"])
+def test_a_flat_metric_reads_as_its_snapshot_does(name, fields, moment, timestamp):
+    """The short way to a document gives the same text, to the letter, with either writer."""
+    if name == "orjson":
+        pytest.importorskip("orjson")
+    if moment is not None:
+        fields["timestamp"] = moment
+    before = dict(fields)
+    with pytest.MonkeyPatch.context() as patch:
+        if name != "orjson":
+            patch.setattr(subject, "_writer", lambda: subject._write)
+            patch.setattr(subject, "_flat_writer", lambda: subject._write_flat)
+        for metric in (fields, Metric(fields)):
+            assert document(metric, timestamp=timestamp) == with_snapshot(metric, timestamp=timestamp)
+    assert same(fields, before)
+
+
+class Text(str):
+    """A text of somebody's own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"x" * 400: 1},
+        {"x" * 400: 2**63},
+        {Text("x" * 400): 1},
+        {1: "a", None: "b", "1": "c", math.nan: 2},
+        {"x" * 321: 1, **{chr(number): "\U0001f600" for number in range(0x100, 0x18C)}},
+        {"name": "x" * 1500},
+        {"name": "\U0001f600" * 1500, "x" * 400: 1},
+        {"name": "x" * 20_000},
+        {"field": "x" * 20_000},
+        {str(number): number for number in range(300)},
+        {str(number): "x" * 1000 for number in range(70)},
+        {"a": Text("x"), "b": [1], "c": {"d": 1}, "e": b"f"},
+        {},
+    ],
+    ids=lambda fields: ascii(fields)[:30],
+)
+def test_what_is_not_short_and_plain_is_cut_as_ever(writer, fields):
+    """At the bounds of the short way, and beyond them, the text is that of the snapshot."""
+    assert document(fields, timestamp=5) == with_snapshot(fields, timestamp=5)
+
+
+@pytest.mark.parametrize("name", list(hostile_values()))
+def test_the_short_way_runs_no_code_of_a_value(writer, name):
+    """A metric of which one value is not plain is left to the snapshot."""
+    metric = Metric({"name": "a", "field": hostile_values()[name]})
+    assert document(metric) == with_snapshot(metric)
+
+
+def test_a_class_that_extends_metric_is_read_by_no_code_of_its_own(writer):
+    """What it says of its own items is not asked for."""
+
+    class Loud(Metric):
+        def values(self):
+            raise AssertionError
+
+        items = keys = __iter__ = __len__ = get = values
+
+    assert decode(document(Loud({"name": "a"}))) == {"name": "a"}
 
 
 def test_nanoseconds_become_text_in_a_document(writer):
@@ -176,9 +267,10 @@ def test_decoding_refuses_what_is_no_document(line):
 def test_orjson_is_not_needed(monkeypatch):
     """Without orjson the standard library writes."""
     monkeypatch.setitem(__import__("sys").modules, "orjson", None)
-    subject._writer.cache_clear()
+    forget_writers()
     assert subject._writer() is subject._write
-    subject._writer.cache_clear()
+    assert subject._flat_writer() is subject._write_flat
+    forget_writers()
 
 
 # ---- the lossless form -----------------------------------------------------------------------------------------------
