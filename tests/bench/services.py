@@ -49,16 +49,18 @@ class Race(Protocol):
 
 
 class Product(NamedTuple):
-    """A race: its name in the table, its module and its server."""
+    """A race: its name in the table, its module, its server and its class."""
 
     title: str
     module: str
     server: str
+    race: str = "Race"
 
 
 PRODUCTS = {
     "elasticsearch": Product("Elasticsearch 9.5", "service_elasticsearch", "elasticsearch-9"),
-    "influxdb": Product("InfluxDB 1.6", "service_influxdb", "influxdb"),
+    "influxdb": Product("InfluxDB 1.6, points", "service_influxdb", "influxdb"),
+    "influxdb-lines": Product("InfluxDB 1.6, finished lines", "service_influxdb", "influxdb", "RaceOfLines"),
     "kafka": Product("Kafka 4.1", "service_kafka", "kafka"),
     "rabbitmq": Product("RabbitMQ 3.10", "service_rabbitmq", "rabbitmq"),
 }
@@ -81,7 +83,7 @@ class Gated(BaseMetricsBackend):
 def race_for(product: Product, count: int) -> Any:
     """Return a race with so many metrics."""
     module = importlib.import_module(f"tests.bench.{product.module}")
-    return module.Race(batches(make_metrics(count)), PORTS[product.server])
+    return getattr(module, product.race)(batches(make_metrics(count)), PORTS[product.server])
 
 
 def delivered_in(race: Race, count: int) -> float:

@@ -1,0 +1,72 @@
+"""What the answers of an InfluxDB server mean, whichever client brought them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from time_execution.exceptions import BackendDenied, BackendError, BackendRejected
+from time_execution.http_answer import error_of
+
+_BAD_REQUEST = 400
+_NOT_FOUND = 404
+_UNPROCESSABLE = 422
+_MAX_SAID = 500
+_DROPPED = re.compile(r"\bdropped=(\d+)")
+_ADVICE = (
+    "check host, database and retention_policy, and that the user may write there; with protocol 2.x check url, org, "
+    "bucket and token"
+)
+
+
+class RefusedError(BackendRejected):
+    """The server does not take some of the points, or all of them.
+
+    Args:
+        message: For a log line: holds nothing of what the server said, for that quotes the points.
+        said: What the server said, for the dead letters.
+    """
+
+    def __init__(self, message: str, *, said: str) -> None:
+        super().__init__(message)
+        self.said = said[:_MAX_SAID]
+        found = _DROPPED.search(said)
+        self.dropped = int(found[1]) if found else 0
+        """How many points the server says it dropped; 0 also where it does not say."""
+
+
+class DatabaseMissingError(BackendDenied):
+    """There is no such database."""
+
+
+def error_for(status: int, headers: Mapping[str, str], body: bytes, *, server: str) -> BackendError:
+    """Return the error to raise for an answer that is no success.
+
+    Args:
+        status: The status code.
+        headers: Of the answer.
+        body: What of its text was read; never quoted in the message.
+        server: Names the server.
+    """
+    said = _said(body)
+    if "retention policy not found" in said:
+        return BackendDenied(f"{server} has no such retention policy; create it there, or leave retention_policy out")
+    if status == _NOT_FOUND and "database not found" in said:
+        return DatabaseMissingError(f"{server} has no such database, and it was not created; create it there")
+    if status in {_BAD_REQUEST, _UNPROCESSABLE}:
+        return RefusedError(f"{server} answered {status}: it does not take some of the metrics", said=said)
+    return error_of(status, headers, server=server, advice=_ADVICE)
+
+
+def _said(body: bytes) -> str:
+    """Return the text of an error: 1.x says it under ``error``, 2.x under ``message``, 0.8 without JSON."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(found, dict):
+        said = found.get("error") or found.get("message")
+        return said if isinstance(said, str) else text
+    return text

@@ -1,0 +1,190 @@
+"""What an `InfluxBackend` was asked for, checked: nothing here connects to anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from time_execution.address import Host, host_of
+from time_execution.exceptions import ConfigurationError
+from time_execution.formats.line_protocol import UNITS
+from time_execution.types import NAME, TIMESTAMP
+
+Protocol = Literal["0.8", "1.x", "2.x"]
+Precision = Literal["ns", "us", "ms", "s"]
+Consistency = Literal["any", "one", "quorum", "all"]
+
+OLD: Final = "0.8"
+LINES: Final = "1.x"
+API_2: Final = "2.x"
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "protocol": (OLD, LINES, API_2),
+    "precision": tuple(UNITS),
+    "consistency": ("any", "one", "quorum", "all"),
+}
+_TEXTS = (
+    "host",
+    "database",
+    "username",
+    "password",
+    "url",
+    "org",
+    "bucket",
+    "token",
+    "retention_policy",
+    "value_field",
+)
+_SWITCHES = ("use_udp", "integers", "create_database", "gzip", "tls", "verify_certs")
+_PORTS = ("port", "udp_port")
+# What only some of the protocols have a use for.
+_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("url", "org", "bucket", "token"), (API_2,)),
+    **dict.fromkeys(("use_udp", "udp_port", "username", "password"), (OLD, LINES)),
+    **dict.fromkeys(("retention_policy", "consistency"), (LINES,)),
+    **dict.fromkeys(("gzip", "integers"), (LINES, API_2)),
+}
+_UDP_PORTS = {OLD: 4444, LINES: 8089}
+_HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The arguments of `InfluxBackend`, where they are explained; those left out have what the protocol takes instead.
+
+    Attributes:
+        server: Names the server in messages.
+        target: What is written to: the database, or the bucket.
+
+    Raises:
+        ConfigurationError: When an argument is wrong, or of no use for the protocol; no value is shown.
+    """
+
+    host: str
+    database: str
+    use_udp: bool
+    port: int
+    udp_port: int | None
+    username: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+    protocol: Protocol
+    url: str | None
+    org: str | None
+    bucket: str | None
+    token: str | None = field(repr=False)
+    tags: Sequence[str]
+    precision: Precision | None
+    integers: bool
+    retention_policy: str | None
+    consistency: Consistency | None
+    create_database: bool
+    gzip: bool
+    tls: bool
+    ca_certs: str | os.PathLike[str] | None
+    verify_certs: bool
+    timeout: float
+    value_field: str
+    server: str = ""
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        """Check all arguments, then fill in those that were left out."""
+        for check in (_check_kinds, _check_numbers, _check_use, _check_tags):
+            check(self)
+        host = _host_of_url(self.url) if self.url is not None else host_of(self.host)
+        port = host.port or (443 if self.url and self.url.startswith("https") else self.port)
+        udp_port = self.udp_port or _UDP_PORTS.get(self.protocol)
+        address = Host(host.name, udp_port if self.use_udp else port)
+        filled: dict[str, Any] = {
+            "host": host.name,
+            "port": port,
+            "udp_port": udp_port,
+            "url": self.url or f"http{'s' if self.tls else ''}://{Host(host.name, port)}",
+            "precision": self.precision or {OLD: "s" if self.use_udp else "ms"}.get(self.protocol, "ns"),
+            "server": f"InfluxDB at {address}{' (UDP)' if self.use_udp else ''}",
+            "target": (self.bucket or self.database) if self.protocol == API_2 else self.database,
+        }
+        for key, value in filled.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def verify(self) -> bool | str:
+        """Whether certificates are verified, or the file of those that vouch for the server."""
+        return os.fspath(self.ca_certs) if self.ca_certs is not None and self.verify_certs else self.verify_certs
+
+
+def _check_kinds(options: Options) -> None:
+    for key in _TEXTS:
+        value = getattr(options, key)
+        if not (isinstance(value, str) and value.strip()) and (value is not None or key in _REQUIRED):
+            raise ConfigurationError(f"{key} must be a text that is not empty, got {_shown(value)}")
+    for key in _SWITCHES:
+        if not isinstance(getattr(options, key), bool):
+            raise ConfigurationError(f"{key} must be true or false, got {_shown(getattr(options, key))}")
+    for key, choices in _CHOICES.items():
+        value = getattr(options, key)
+        if value not in choices and (value is not None or key in _REQUIRED):
+            raise ConfigurationError(f"{key} must be one of {', '.join(choices)}")
+    if options.ca_certs is not None and not Path(options.ca_certs).is_file():
+        raise ConfigurationError("ca_certs must be the path of a file with certificates")
+
+
+def _check_numbers(options: Options) -> None:
+    for key in _PORTS:
+        port = getattr(options, key)
+        if port is None and key not in _REQUIRED:
+            continue
+        if type(port) is not int or not 0 < port <= _HIGHEST_PORT:
+            raise ConfigurationError(f"{key} must be a whole number from 1 to {_HIGHEST_PORT}")
+    timeout = options.timeout
+    if type(timeout) not in {int, float} or not 0 < timeout < float("inf"):
+        raise ConfigurationError("timeout must be a number of seconds above 0")
+
+
+def _check_use(options: Options) -> None:
+    """Refuse what the protocol has no use for, rather than let somebody believe in it."""
+    for key, protocols in _ONLY_FOR.items():
+        if getattr(options, key) not in {None, False} and options.protocol not in protocols:
+            raise ConfigurationError(f"{key} is an option of protocol {' and '.join(protocols)} only")
+    if options.protocol == OLD and options.precision == "ns":
+        raise ConfigurationError("precision must be us, ms or s with protocol 0.8")
+    if options.use_udp:
+        given = [key for key in ("tls", "gzip", "retention_policy", "consistency") if getattr(options, key)]
+        if given:
+            raise ConfigurationError(f"{given[0]} is of no use with use_udp")
+        if options.protocol == OLD and options.precision not in {None, "s"}:
+            raise ConfigurationError("precision must be s with protocol 0.8 and use_udp")
+
+
+def _check_tags(options: Options) -> None:
+    tags = options.tags
+    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise ConfigurationError(f"tags must be a list of names of fields, got {_shown(tags)}")
+    for taken in (NAME, TIMESTAMP, options.value_field):
+        if taken in tags:
+            raise ConfigurationError(f"tags must not name {taken}, which has its own place in a point")
+
+
+def _host_of_url(url: str) -> Host:
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:
+        raise ConfigurationError("url is no valid URL") from exc
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError("url must be an address such as https://influx.example:8086")
+    if "@" in parts.netloc:
+        raise ConfigurationError("url must hold no username and password; there is token for that")
+    return host_of(parts.netloc)
+
+
+def _shown(value: object) -> str:
+    return "an empty text" if isinstance(value, str) else type(value).__name__
+
+
+_REQUIRED = {"host", "database", "port", "protocol", "value_field"}
+NAMES = tuple(option.name for option in fields(Options) if option.name not in {"server", "target"})
+"""The arguments, in the order of the constructor."""
