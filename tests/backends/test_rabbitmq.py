@@ -1,0 +1,327 @@
+"""What `RabbitMQBackend` makes of its options, and of what a session tells it: without a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorStackTimeout
+
+from time_execution.backends.rabbitmq import RabbitMQBackend, backend
+from time_execution.backends.rabbitmq.meaning import error_of
+from time_execution.backends.rabbitmq.session import RefusedError
+from time_execution.exceptions import (
+    BackendDenied,
+    BackendTimeout,
+    BackendUnavailable,
+    BatchTooLarge,
+    ConfigurationError,
+)
+from time_execution.types import STORED, Metric, Retry
+
+
+class Session:
+    """Answers each wait for confirmations by script: nothing confirms, an exception is raised."""
+
+    def __init__(self, *script, open_error=None):
+        self.script = list(script)
+        self.open_error = open_error
+        self.is_blocked = False
+        self.is_alive = True
+        self.published = []
+        self.closed = []
+
+    def open(self, exchange, *, exchange_type, durable):
+        if self.open_error is not None:
+            raise self.open_error
+
+    def breathe(self):
+        return self.is_alive
+
+    def publish(self, body, properties, **_target):
+        self.published.append(properties)
+
+    def confirm(self):
+        answer = self.script.pop(0) if self.script else None
+        if answer is not None:
+            raise answer
+
+    def close(self, timeout):
+        self.closed.append(timeout)
+
+
+def made(*sessions, **options):
+    """Return a backend that opens these sessions, one after the other."""
+    rabbit = RabbitMQBackend("h", **{"timeout": 0.05} | options)
+    waiting = list(sessions)
+    rabbit._make = lambda: waiting.pop(0)
+    return rabbit
+
+
+def metrics(*numbers):
+    return [Metric({"name": f"m{number}", "value": number}, id=f"ff-{number}") for number in numbers]
+
+
+def ids(session):
+    return [properties.headers.get("metric-ids") for properties in session.published]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"host": None}, "must name at least one host"),
+        ({"hosts": "h"}, "two names of one parameter"),
+        ({"host": "h:planted"}, "a host is written"),
+        ({"user": "u", "username": "u"}, "two names of one parameter"),
+        ({"password": 5}, "password must be a text, not int"),
+        ({"exchange": "x" * 256}, "exchange must have at most 255 bytes"),
+        ({"virtual_host": None}, "virtual_host must be a text"),
+        ({"exchange_type": "planted"}, "exchange_type must be one of fanout, topic, direct, headers"),
+        ({"timeout": 0}, "timeout must be a number of seconds"),
+        ({"heartbeat": 1.5}, "heartbeat must be a whole number"),
+        ({"max_message_bytes": 0}, "max_message_bytes must be a whole number"),
+        ({"ca_certs": "/nowhere/planted"}, "PEM files that can be read"),
+        ({"ca_certs": __file__}, "PEM files that can be read"),
+        ({"client_cert": __file__}, "PEM files that can be read"),
+    ],
+)
+def test_a_wrong_option_is_told_when_it_is_configured(given, told):
+    """The message names the option, and shows no value."""
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        RabbitMQBackend(**{"host": "h"} | given)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts"),
+    [
+        ({"host": "h"}, ("h:5672",)),
+        ({"host": "h", "port": 1}, ("h:1",)),
+        ({"host": "h", "tls": True}, ("h:5671",)),
+        ({"hosts": ["a:7", "[::1]"]}, ("a:7", "[::1]:5672")),
+    ],
+)
+def test_a_host_without_a_port_has_the_usual_one(given, hosts):
+    """With TLS, it is another."""
+    assert RabbitMQBackend(**given).hosts == hosts
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("rabbitmq://one", {"host": ["one"]}),
+        ("rabbitmq://one:1,two/shop", {"host": ["one:1", "two"], "virtual_host": "shop"}),
+        ("rabbitmq://u:p%40@h/%2F", {"host": ["h"], "virtual_host": "/", "username": "u", "password": "p@"}),
+    ],
+)
+def test_a_url_says_hosts_login_and_virtual_host(url, options):
+    """Everything else stands in its query."""
+    assert RabbitMQBackend.options_from_url(urlsplit(url)) == options
+
+
+def test_a_url_with_more_than_a_virtual_host_is_refused():
+    """A slash in its name has to be escaped."""
+    with pytest.raises(ConfigurationError, match="%2F"):
+        RabbitMQBackend.options_from_url(urlsplit("rabbitmq://h/a/b"))
+
+
+def test_no_secret_shows():
+    """Neither repr nor attributes hold the password."""
+    rabbit = RabbitMQBackend("h", password="planted")
+    assert repr(rabbit) == "RabbitMQBackend(hosts=('h:5672',), virtual_host='/', exchange='metrics')"
+    assert "planted" not in str(vars(rabbit))
+
+
+def test_nothing_connects_before_the_first_metric():
+    """Making a backend, letting it idle and closing it costs no thread and no socket."""
+    before = threading.active_count()
+    rabbit = made()  # has no session to open
+    rabbit.idle()
+    rabbit.close()
+    assert threading.active_count() == before
+
+
+def test_a_session_is_kept_and_its_heartbeats_are_answered():
+    """One connection serves all batches, and one that was closed is forgotten without a word."""
+    first, second = Session(), Session()
+    rabbit = made(first, second)
+    rabbit.write_many(metrics(1))
+    rabbit.idle()
+    rabbit.write_many(metrics(2))
+    assert ids(first) == ["ff-1", "ff-2"]
+    first.is_alive = False
+    rabbit.idle()
+    assert first.closed == [0.0]
+    rabbit.write_many(metrics(3))
+    assert ids(second) == ["ff-3"]
+
+
+def test_a_connection_closed_meanwhile_is_replaced_before_it_is_used():
+    """Where nobody calls `idle`, the next batch notices, and is not lost to it."""
+    first, second = Session(), Session()
+    rabbit = made(first, second)
+    rabbit.write_many(metrics(1))
+    first.is_alive = False
+    assert rabbit.write_many(metrics(2)) is None
+    assert (ids(first), ids(second)) == (["ff-1"], ["ff-2"])
+
+
+@pytest.mark.parametrize(
+    "exc", [exceptions.StreamLostError("planted"), OSError(5, "planted"), BackendTimeout("silent")]
+)
+def test_a_connection_that_fails_is_given_up(exc):
+    """The next attempt opens another, and sends the same message."""
+    first, second = Session(exc), Session()
+    rabbit = made(first, second)
+    with pytest.raises(BackendUnavailable, match="RabbitMQ at h:5672: ") as caught:
+        rabbit.write_many(metrics(1, 2))
+    assert "planted" not in str(caught.value)
+    assert first.closed == [0.0]
+    assert rabbit.write_many(metrics(1, 2)) is None
+    assert first.published[0].message_id == second.published[0].message_id
+
+
+def test_what_a_blocked_server_has_is_not_sent_again():
+    """Its connection is kept, and the next attempt waits for the confirmation that is due."""
+    session = Session(BackendTimeout("silent"), BackendTimeout("silent"), None)
+    rabbit = made(session)
+    session.is_blocked = False
+    rabbit._opened()
+    session.is_blocked = True  # told while the first message is under way
+    with pytest.raises(BackendUnavailable, match="blocks publishers"):
+        rabbit._publish(session, metrics(1, 2))
+    with pytest.raises(BackendUnavailable, match="blocks publishers"):
+        rabbit.write_many(metrics(1, 2, 3))
+    session.is_blocked = False
+    assert rabbit.write_many(metrics(1, 2, 3)) is None
+    assert ids(session) == ["ff-1 ff-2", "ff-3"]
+    assert session.closed == []
+
+
+def test_nothing_is_published_to_a_blocked_server():
+    """It would neither take nor confirm it."""
+    session = Session()
+    session.is_blocked = True
+    with pytest.raises(BackendUnavailable, match="blocks publishers"):
+        made(session).write_many(metrics(1))
+    assert session.published == []
+
+
+def test_what_is_confirmed_late_counts_though_the_rest_fails():
+    """Only the rest is sent again."""
+    session = Session(BackendTimeout("silent"), None, exceptions.StreamLostError("gone"))
+    rabbit = made(session)
+    rabbit._opened()
+    session.is_blocked = True
+    with pytest.raises(BackendUnavailable):
+        rabbit._publish(session, metrics(1, 2))
+    session.is_blocked = False
+    assert rabbit.write_many(metrics(1, 2, 3)) == [STORED, STORED, Retry("BackendUnavailable")]
+
+
+def test_a_refused_message_is_sent_again():
+    """A negative confirmation settles nothing, and says nothing against the connection."""
+    session = Session(RefusedError())
+    rabbit = made(session)
+    with pytest.raises(BackendUnavailable, match="is a queue of metrics full"):
+        rabbit.write_many(metrics(1))
+    assert rabbit.write_many(metrics(1)) is None
+    assert ids(session) == ["ff-1", "ff-1"]
+
+
+def test_metrics_without_ids_have_no_ids_to_tell():
+    """Written directly, each message has an identity of its own."""
+    session = Session()
+    rabbit = made(session)
+    for _ in range(2):
+        rabbit.write("a", value=1)
+    first, second = session.published
+    assert first.message_id != second.message_id
+    assert "metric-ids" not in first.headers
+
+
+def test_a_message_too_large_is_not_sent(monkeypatch):
+    """Neither one of too many bytes, nor one whose ids would not fit beside it."""
+    session = Session()
+    with pytest.raises(BatchTooLarge, match="max_message_bytes"):
+        made(session, max_message_bytes=10).write_many(metrics(1))
+    monkeypatch.setattr(backend, "_MOST_ID_BYTES", 10)
+    with pytest.raises(BatchTooLarge, match="too many metrics"):
+        made(session).write_many(metrics(1, 2, 3))
+    assert session.published == []
+
+
+def test_a_session_that_cannot_be_opened_is_closed():
+    """What was opened of it is not left behind."""
+    session = Session(open_error=exceptions.ProbableAuthenticationError("planted"))
+    with pytest.raises(BackendDenied, match="check user and password"):
+        made(session).write_many(metrics(1))
+    assert session.closed == [0]
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind", "told"),
+    [
+        (exceptions.ConnectionClosedByBroker(530, "planted"), BackendDenied, "no virtual host v"),
+        (exceptions.ConnectionClosedByBroker(320, "planted"), BackendUnavailable, "when it is stopped"),
+        (exceptions.ChannelClosedByBroker(403, "planted"), BackendDenied, "exchange x: check its permissions"),
+        (exceptions.ChannelClosedByBroker(404, "planted"), BackendUnavailable, "exchange x is gone"),
+        (exceptions.ChannelClosedByBroker(406, "planted"), BackendDenied, "type and policies"),
+        (exceptions.ChannelClosedByBroker(406, "message size 9 larger than max size 5"), BatchTooLarge, "too large"),
+        (exceptions.ChannelClosedByBroker(311, "planted"), BatchTooLarge, "too large"),
+        (
+            exceptions.ConnectionClosedByBroker(999, "planted"),
+            BackendUnavailable,
+            "lost (ConnectionClosedByBroker 999)",
+        ),
+        (exceptions.AMQPHeartbeatTimeout("planted"), BackendUnavailable, "heartbeats"),
+        (AMQPConnectionWorkflowFailed([OSError(), AMQPConnectorStackTimeout()]), BackendUnavailable, "wants TLS"),
+        (AMQPConnectionWorkflowFailed([ConnectionRefusedError(1, "planted")]), BackendUnavailable, "no connection"),
+    ],
+)
+def test_the_client_s_errors_are_told_in_words_of_our_own(exc, kind, told):
+    """They say where, what and what to do, and quote nothing that may hold a metric or a secret."""
+    found = error_of(exc, place="RabbitMQ at h:5672", exchange="x", virtual_host="v")
+    assert type(found) is kind
+    assert str(found).startswith("RabbitMQ at h:5672: ")
+    assert told in str(found)
+    assert "planted" not in str(found)
+
+
+def test_another_thread_s_sending_is_not_waited_for_without_end():
+    """Used directly by several threads while nobody answers, each fails in its own time."""
+    rabbit = made()
+    with rabbit._lock, pytest.raises(BackendTimeout, match="another thread"):
+        rabbit.write("a", value=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_leaves_the_parent_s_connection_alone():
+    """It is neither used nor closed there; the child opens its own."""
+    parents, own = Session(), Session()
+    rabbit = made(parents, own)
+    rabbit.write_many(metrics(1))
+    child = os.fork()
+    if child == 0:
+        rabbit.write_many(metrics(2))
+        rabbit.close()
+        is_right = ids(parents) == ["ff-1"] and parents.closed == [] and ids(own) == ["ff-2"] and own.closed == [0.05]
+        os._exit(0 if is_right and [*map(id, backend._inherited)] == [id(parents)] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_without_the_client_the_extra_is_named():
+    """Importing the backend says what to install."""
+    code = (
+        "import sys; sys.modules['pika'] = None\n"
+        "from time_execution.exceptions import MissingExtraError\n"
+        "try:\n    import time_execution.backends.rabbitmq\n"
+        "except MissingExtraError as exc:\n    print(exc)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "pip install 'timeexecution[rabbitmq]'" in told

@@ -1,0 +1,323 @@
+"""`RabbitMQBackend`: one message for each batch, confirmed by the server before it counts as stored."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+
+from time_execution.address import address_of
+from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.rabbitmq.meaning import error_of
+from time_execution.backends.rabbitmq.options import (
+    check_numbers,
+    check_texts,
+    check_type,
+    hosts_of,
+    session_maker,
+    tls_context,
+    user_of,
+)
+from time_execution.backends.rabbitmq.session import CLIENT_ERRORS, RefusedError, Session, properties_of
+from time_execution.exceptions import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    BatchTooLarge,
+    ConfigurationError,
+)
+from time_execution.formats.json import document
+from time_execution.types import STORED, Metric, Result, Retry
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+CONTENT_TYPE = "application/json"
+SCHEMA_VERSION_HEADER = "schema-version"
+METRIC_IDS_HEADER = "metric-ids"
+SCHEMA_VERSION = 1
+"""Rises when a consumer of the documents would have to be changed."""
+
+_PERSISTENT = 2
+# Headers have to fit in one frame, which is 128 KiB by default.
+_MOST_ID_BYTES = 100_000
+# Sessions of a parent process, kept from being collected: its sockets are not for the child to close.
+_inherited: list[Session] = []
+
+
+class _Message(NamedTuple):
+    """What is published for a batch.
+
+    Attributes:
+        id: The same for the same metrics, however often they are sent.
+        metric_ids: Those of its metrics, with spaces between them; empty when they have none.
+        size: How many metrics it holds.
+        body: A JSON array of their documents.
+    """
+
+    id: str
+    metric_ids: str
+    size: int
+    body: bytes
+
+
+class RabbitMQBackend(BaseMetricsBackend):
+    """Send each batch as one persistent message to a RabbitMQ exchange; it is stored when the server confirms it.
+
+    The body is a JSON array of the metrics' documents, of content type ``application/json``. Where metrics came through
+    a queue, the header ``metric-ids`` holds an id for each, in order, with spaces between them, and ``message_id``
+    follows from these: both stay the same however often the metrics are sent, so a consumer can leave out what it has.
+
+    The exchange is used as it is; one that is absent is declared. A server also confirms a message that is routed to no
+    queue, and drops it: an exchange without queues stores nothing, unless `mandatory` is set.
+
+    The connection is made by the first batch, in the process that sends it, and anew by the next batch after it was
+    lost. Behind a `ThreadedBackend`, heartbeats are answered while nothing is sent. Blocks, at most `timeout` for each
+    of connecting, declaring and confirming. Thread-safe (one sends at a time) and fork-safe.
+
+    Args:
+        host: The server, or the servers of a cluster, tried in this order: ``host`` or ``host:port``.
+        port: For hosts that name none; by default 5672, with TLS 5671.
+        user: For the login.
+        password: For the login.
+        exchange: The exchange; empty for the default exchange, where `routing_key` is the name of a queue.
+        hosts: Another name of `host`.
+        username: Another name of `user`.
+        virtual_host: Where the exchange is.
+        routing_key: Of every message; a fanout exchange ignores it.
+        exchange_type: ``fanout``, ``topic``, ``direct`` or ``headers``: of an exchange that is absent.
+        durable: Whether an exchange that is absent is declared to outlive the server's restart.
+        mandatory: Keep what is routed to no queue, and send it again later.
+        max_message_bytes: Larger batches are halved. RabbitMQ takes 128 MiB by default, from version 4.0 on 16 MiB.
+        heartbeat: Seconds; a whole number. The server may want less; 0 for none.
+        timeout: The longest wait for an answer, in seconds.
+        tls: Use TLS, with the system's certificate authorities.
+        ca_certs: The certificate authorities to trust instead. This and the next two imply `tls`.
+        client_cert: The client's certificate.
+        client_key: Its private key, if it is not in the same file.
+        client_properties: Shown by the server's management, such as ``connection_name``.
+
+    Raises:
+        ConfigurationError: When an argument is wrong, or a certificate cannot be read.
+    """
+
+    wants_nanoseconds: ClassVar[bool] = True
+    repr_fields: ClassVar[tuple[str, ...]] = ("hosts", "virtual_host", "exchange")
+
+    def __init__(
+        self,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        user: str | None = None,
+        password: str = "guest",  # noqa: S107 - as RabbitMQ is installed, and taken from this machine only
+        exchange: str = "metrics",
+        *,
+        hosts: str | Sequence[str] | None = None,
+        username: str | None = None,
+        virtual_host: str = "/",
+        routing_key: str = "",
+        exchange_type: str = "fanout",
+        durable: bool = True,
+        mandatory: bool = False,
+        max_message_bytes: int = 8 * 1024 * 1024,
+        heartbeat: int = 60,
+        timeout: float = 10.0,
+        tls: bool = False,
+        ca_certs: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        client_properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_texts(password=password, exchange=exchange, virtual_host=virtual_host, routing_key=routing_key)
+        check_numbers(max_message_bytes=max_message_bytes, heartbeat=heartbeat, timeout=timeout)
+        check_type(exchange_type)
+        login = {"user": user_of(user, username), "password": password}
+        context = tls_context(tls=tls, ca_certs=ca_certs, client_cert=client_cert, client_key=client_key)
+        places = hosts_of(hosts, host, port=port, tls=context is not None)
+        properties = {"connection_name": "time_execution", **(client_properties or {})}
+        shared = {"virtual_host": virtual_host, "heartbeat": heartbeat, "client_properties": properties}
+        self.hosts = tuple(str(place) for place in places)
+        self.exchange, self.virtual_host = exchange, virtual_host
+        self._target: dict[str, Any] = {"exchange": exchange, "routing_key": routing_key, "mandatory": mandatory}
+        self._absent: dict[str, Any] = {"exchange_type": exchange_type, "durable": durable}
+        self._max_message_bytes, self._timeout = max_message_bytes, timeout
+        self._make = session_maker(places, tls=context, timeout=timeout, **login, **shared)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what changes as batches are sent."""
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._unsettled: _Message | None = None
+
+    @classmethod
+    def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
+        """Return what ``rabbitmq://user:secret@host:5672/virtual_host`` says.
+
+        Without a path, the virtual host is ``/``. As in AMQP's own URLs, ``%2F`` stands for a slash in its name.
+        """
+        address = address_of(url)
+        if len(address.path) > 1:
+            raise ConfigurationError(
+                "the path of a rabbitmq URL is the virtual host; a slash in its name is written %2F"
+            )
+        virtual_host = {"virtual_host": address.path[0]} if address.path else {}
+        return {"host": [str(host) for host in address.hosts], **virtual_host, **address.login}
+
+    def write_many(self, metrics: Sequence[Metric]) -> Sequence[Result] | None:
+        """Publish a batch as one message, and wait until the server has confirmed it.
+
+        Raises:
+            BatchTooLarge: When the message is larger than `max_message_bytes`, or than the server takes.
+            BackendDenied: When the server refuses credentials, virtual host or exchange, or no queue is bound and
+                `mandatory` is set.
+            BackendTimeout: When nothing is confirmed in time.
+            BackendUnavailable: When the server cannot be reached, goes down, blocks publishers or refuses the message.
+        """
+        if not metrics:
+            return None
+        with self._exclusively():
+            session = self._opened()
+            done = self._settled_before(session, metrics)
+            try:
+                if done < len(metrics):
+                    self._publish(session, metrics[done:])
+            except BackendError as exc:
+                if not done:
+                    raise
+                return [STORED] * done + [Retry(type(exc).__name__)] * (len(metrics) - done)
+        return None
+
+    def idle(self) -> None:
+        """Answer heartbeats, and notice a connection that was closed; does not wait."""
+        if self._process == os.getpid() and self._lock.acquire(blocking=False):
+            try:
+                if self._session is not None and not self._session.breathe():
+                    self._drop()
+            finally:
+                self._lock.release()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection; idempotent. A later batch opens another.
+
+        Args:
+            timeout: The longest wait for the server's farewell, in seconds; None for the backend's own.
+        """
+        with contextlib.suppress(BackendTimeout), self._exclusively():
+            self._drop(self._timeout if timeout is None else timeout)
+
+    def after_fork(self) -> None:
+        """Forget the parent's connection without touching its socket; done by the child's first batch, too."""
+        if self._process != os.getpid():
+            if self._session is not None:
+                _inherited.append(self._session)
+            self._begin()
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        self.after_fork()
+        if not self._lock.acquire(timeout=2 * self._timeout):
+            raise BackendTimeout(f"{self._place}: another thread is still sending")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _opened(self) -> Session:
+        """Return a session of use; connect if there is none."""
+        if self._session is not None and not self._session.breathe():
+            self._drop()
+        if self._session is None:
+            session = self._make()
+            try:
+                session.open(self.exchange, **self._absent)
+            except (BackendTimeout, *CLIENT_ERRORS) as exc:
+                session.close(0)
+                raise self._error(exc) from exc
+            self._session = session
+        return self._session
+
+    def _settled_before(self, session: Session, metrics: Sequence[Metric]) -> int:
+        """Return how many metrics went out with a message that the server had no room for then, and has confirmed now.
+
+        Raises:
+            BackendUnavailable: When it still blocks publishers.
+        """
+        message = self._unsettled
+        if message is not None and _ids_of(metrics[: message.size]) == message.metric_ids:
+            self._confirm(session)
+            return message.size
+        if session.is_blocked:
+            raise self._blocked()
+        return 0
+
+    def _publish(self, session: Session, metrics: Sequence[Metric]) -> None:
+        message = _message_of(metrics)
+        if len(message.body) > self._max_message_bytes or len(message.metric_ids) > _MOST_ID_BYTES:
+            raise BatchTooLarge(
+                f"{self._place}: the message is larger than max_message_bytes, or holds too many metrics"
+            )
+        headers: dict[str, Any] = {SCHEMA_VERSION_HEADER: SCHEMA_VERSION}
+        if message.metric_ids:
+            headers[METRIC_IDS_HEADER] = message.metric_ids
+            self._unsettled = message
+        properties = properties_of(
+            content_type=CONTENT_TYPE, delivery_mode=_PERSISTENT, message_id=message.id, headers=headers
+        )
+        session.publish(message.body, properties, **self._target)
+        self._confirm(session)
+
+    def _confirm(self, session: Session) -> None:
+        """Wait for what is published; a connection that does not tell is given up, unless the server blocks it."""
+        try:
+            session.confirm()
+        except BackendTimeout as exc:
+            if session.is_blocked:
+                raise self._blocked() from exc
+            self._drop()
+            raise self._error(exc) from exc
+        except RefusedError as exc:
+            self._unsettled = None
+            raise self._error(exc) from exc
+        except CLIENT_ERRORS as exc:
+            self._drop()
+            raise self._error(exc) from exc
+        self._unsettled = None
+
+    def _drop(self, timeout: float = 0.0) -> None:
+        session, self._session, self._unsettled = self._session, None, None
+        if session is not None:
+            session.close(timeout)
+
+    @property
+    def _place(self) -> str:
+        return f"RabbitMQ at {', '.join(self.hosts)}"
+
+    def _blocked(self) -> BackendUnavailable:
+        return BackendUnavailable(f"{self._place}: it blocks publishers, being short of memory or disk space")
+
+    def _error(self, exc: BaseException) -> BackendError:
+        if isinstance(exc, BackendTimeout):
+            return BackendTimeout(f"{self._place}: no answer within {self._timeout:g} s")
+        if isinstance(exc, RefusedError) and exc.reply_code is None:
+            return BackendUnavailable(f"{self._place}: the message was refused; is a queue of {self.exchange} full?")
+        return error_of(exc, place=self._place, exchange=self.exchange, virtual_host=self.virtual_host)
+
+
+def _message_of(metrics: Sequence[Metric]) -> _Message:
+    now = time.time_ns()
+    body = f"[{','.join([document(metric, timestamp=now) for metric in metrics])}]".encode()
+    metric_ids = _ids_of(metrics)
+    message_id = blake2b(metric_ids.encode(), digest_size=16).hexdigest() if metric_ids else uuid.uuid4().hex
+    return _Message(message_id, metric_ids, len(metrics), body)
+
+
+def _ids_of(metrics: Sequence[Metric]) -> str:
+    ids = [metric.id for metric in metrics]
+    return "" if None in ids else " ".join(cast("list[str]", ids))

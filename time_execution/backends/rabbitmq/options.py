@@ -1,0 +1,109 @@
+"""What users say of a RabbitMQ server, checked, and turned into what a session is made with."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from time_execution.address import Host, host_of, host_texts
+from time_execution.backends.rabbitmq.session import Session, parameters_of
+from time_execution.exceptions import ConfigurationError
+
+_PORT = 5672
+_TLS_PORT = 5671
+_TYPES = ("fanout", "topic", "direct", "headers")
+_LONGEST_NAME = 255  # a short string of AMQP
+_DAY = 86_400
+
+
+def session_maker(places: Sequence[Host], *, timeout: float, **options: Any) -> Callable[[], Session]:
+    """Return a function that starts to connect; being one, it shows nobody the password.
+
+    Args:
+        places: The servers, tried in this order.
+        timeout: For a session's steps, and for all servers together, in seconds.
+        options: As `parameters_of` takes them.
+    """
+    share = timeout / len(places)
+    parameters = [parameters_of(place.name, place.port, timeout=share, **options) for place in places]
+    return lambda: Session(parameters, timeout=timeout)
+
+
+def hosts_of(
+    hosts: str | Sequence[str] | None, host: str | Sequence[str] | None, *, port: int | None, tls: bool
+) -> tuple[Host, ...]:
+    """Return hosts with a port each: their own, else the one given, else the usual one.
+
+    Raises:
+        ConfigurationError: When one is written wrong, or none is given.
+    """
+    usual = port or (_TLS_PORT if tls else _PORT)
+    found = (host_of(text) for text in host_texts(hosts, host))
+    return tuple(Host(name, given or usual) for name, given in found)
+
+
+def tls_context(
+    *, tls: bool, ca_certs: str | None, client_cert: str | None, client_key: str | None
+) -> ssl.SSLContext | None:
+    """Return what TLS is spoken with; None where it is not.
+
+    Raises:
+        ConfigurationError: When a file cannot be read, or is none of certificates.
+    """
+    if not (tls or ca_certs or client_cert):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca_certs)
+        if client_cert is not None:
+            context.load_cert_chain(client_cert, client_key)
+    except (OSError, ValueError) as exc:  # `ssl.SSLError` is an `OSError`
+        raise ConfigurationError("ca_certs, client_cert and client_key must be PEM files that can be read") from exc
+    return context
+
+
+def user_of(user: str | None, username: str | None) -> str:
+    """Return the user that was given under either name.
+
+    Raises:
+        ConfigurationError: When both were given.
+    """
+    if user is not None and username is not None:
+        raise ConfigurationError("user and username are two names of one parameter; give one of them")
+    return user or username or "guest"
+
+
+def check_type(exchange_type: Any) -> None:
+    """Raise for a type of exchange that there is not.
+
+    Raises:
+        ConfigurationError: See above.
+    """
+    if exchange_type not in _TYPES:
+        raise ConfigurationError(f"exchange_type must be one of {', '.join(_TYPES)}")
+
+
+def check_texts(**texts: Any) -> None:
+    """Raise for what is no text, or too long for AMQP.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    for option, text in texts.items():
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{option} must be a text, not {type(text).__name__}")
+        if option != "password" and len(text.encode(errors="replace")) > _LONGEST_NAME:
+            raise ConfigurationError(f"{option} must have at most {_LONGEST_NAME} bytes")
+
+
+def check_numbers(*, max_message_bytes: Any, heartbeat: Any, timeout: Any) -> None:
+    """Raise for what is no number, or out of range.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < _DAY:
+        raise ConfigurationError("timeout must be a number of seconds above 0, and less than a day")
+    for option, number, least in (("max_message_bytes", max_message_bytes, 1), ("heartbeat", heartbeat, 0)):
+        if type(number) is not int or number < least:
+            raise ConfigurationError(f"{option} must be a whole number of at least {least}")
