@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.backends.sqlite_rows import FOREVER, core, query, stored
+from time_execution import sqlite_file
 from time_execution.backends.sqlite import SQLiteBackend, database, rollup, rows
 from time_execution.backends.sqlite import backend as module
 from time_execution.exceptions import BackendDenied, BackendUnavailable
@@ -112,7 +113,7 @@ def test_a_database_of_another_program_without_a_table_is_left_alone(path, pragm
 
 def test_what_a_connection_is_set_to(path):
     """A log that survives a kill, no wait for the disk at each commit, sorting in memory, a file that can shrink."""
-    database.create(path)
+    sqlite_file.create(path)
     connection = database.connect(path, busy_timeout=2.5, max_names=10)
     pragmas = ("journal_mode", "synchronous", "temp_store", "auto_vacuum", "busy_timeout")
     found = {pragma: connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas}
@@ -135,9 +136,9 @@ def test_a_broken_file_goes_aside_with_all_that_belongs_to_it(path):
     names = ["metrics.db", "metrics.db-wal", "metrics.db-shm", "metrics.db-journal"]
     for name in names:
         path.with_name(name).write_text(name)
-    broken = database.identity(path)
+    broken = sqlite_file.identity(path)
     assert broken is not None
-    target = database.set_aside(path, broken)
+    target = sqlite_file.set_aside(path, broken)
     assert target is not None
     assert {file.name: file.read_text() for file in path.parent.iterdir()} == {
         name.replace("metrics.db", target.name): name for name in names
@@ -161,7 +162,7 @@ def test_a_broken_file_goes_aside_with_all_that_belongs_to_it(path):
 )
 def test_errors_tell_whether_waiting_helps(exc, kind):
     """What will be refused tomorrow as well is not tried again at once; the message is the system's own."""
-    found = database.backend_error(exc)
+    found = sqlite_file.backend_error(exc)
     assert type(found) is kind
     assert str(found) == (exc.strerror if isinstance(exc, OSError) else str(exc))
 
@@ -184,13 +185,13 @@ def test_a_file_that_is_moved_while_it_is_made_is_made_again(path, monkeypatch):
         return lstat(self)
 
     monkeypatch.setattr(Path, "lstat", vanish)
-    assert database.create(path) == database.identity(path)
+    assert sqlite_file.create(path) == sqlite_file.identity(path)
     assert len(calls) == 2
 
 
 def test_shrinking_says_whether_there_is_more_to_do(path):
     """Until next to nothing is left that could be given back."""
-    database.create(path)
+    sqlite_file.create(path)
     connection = database.connect(path, busy_timeout=1.0, max_names=10)
     connection.execute("CREATE TABLE large (text)")
     connection.execute("INSERT INTO large VALUES (?)", ("x" * 4096 * 2000,))
@@ -198,7 +199,7 @@ def test_shrinking_says_whether_there_is_more_to_do(path):
     pages, more = [], True
     while more:
         pages.append(connection.execute("PRAGMA page_count").fetchone()[0])
-        with database.transaction(connection):
+        with sqlite_file.transaction(connection):
             more = database.shrink(connection)
     connection.close()
     assert pages[0] > 2000

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from tests.backends.sqlite_rows import FOREVER, core, query
-from time_execution import report
+from time_execution import report, sqlite_file
 from time_execution.backends.sqlite import SQLiteBackend, database, rollup
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, SECOND
 
@@ -75,7 +75,7 @@ def test_each_retention_is_that_of_its_own_rows(path, options, gone):
 @pytest.fixture
 def connection(path):
     """Give a connection such as the backend has, outside of a transaction."""
-    database.create(path)
+    sqlite_file.create(path)
     connection = database.connect(path, busy_timeout=1.0, max_names=10)
     yield connection
     connection.close()

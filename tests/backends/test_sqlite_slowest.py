@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from time_execution import report
+from time_execution import report, sqlite_file
 from time_execution.backends.sqlite import SQLiteBackend, database, rollup
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, SECOND, WIDTHS
 from time_execution.report._slowest import Search
@@ -72,12 +72,12 @@ class TestSlowest:
         """However rows, roll-ups and retention interleave, in any range, also for names that rollups do not know."""
         path = tmp_path_factory.mktemp("slowest") / "metrics.db"
         now = float(BASE + 5 * DAY)
-        database.create(path)
+        sqlite_file.create(path)
         with contextlib.closing(database.connect(path, busy_timeout=1.0, max_names=4)) as connection:
             for rows, most_rolled_up, most_pruned, raw_kept, levels_kept in steps:
                 with SQLiteBackend(path, rollup_rows=1 << 30, retention=None) as backend:
                     backend.write_many([metric(*row) for row in rows])
-                with database.transaction(connection):
+                with sqlite_file.transaction(connection):
                     rollup.roll_up(connection, max_rows=most_rolled_up, now=now)
                     rollup.prune(connection, retention={0: raw_kept, **levels_kept}, now=now, max_rows=most_pruned)
         since, until = (BASE + second for second in bounds)

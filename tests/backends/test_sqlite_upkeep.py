@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from time_execution import report
+from time_execution import report, sqlite_file
 from time_execution.backends.sqlite import SQLiteBackend, database, rollup
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, SECOND
 from time_execution.types import Metric
@@ -21,7 +21,7 @@ NEVER = 1e9
 @pytest.fixture
 def connection(path):
     """Give a connection such as the backend has, outside of a transaction."""
-    database.create(path)
+    sqlite_file.create(path)
     connection = database.connect(path, busy_timeout=1.0, max_names=10_000)
     yield connection
     connection.close()
@@ -103,7 +103,7 @@ class TestRollUp:
         filled = [0]
         while filled[-1] != one(connection, "SELECT filled_until FROM levels WHERE width = ?", HOUR) or len(filled) < 2:
             filled.append(one(connection, "SELECT filled_until FROM levels WHERE width = ?", HOUR))
-            with database.transaction(connection):
+            with sqlite_file.transaction(connection):
                 rollup.roll_up(connection, max_rows=20, now=time.time())
             assert counted(path) == 1800
             halves = [{"since": moment(BASE + 90 * 60)}, {"until": moment(BASE + 90 * 60)}]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults.stores import assert_consistent, core, query
-from time_execution import report
+from time_execution import report, sqlite_file
 from time_execution.backends.sqlite import SQLiteBackend, database
 from time_execution.exceptions import BackendDenied, BackendUnavailable
 
@@ -157,7 +157,7 @@ def test_a_file_is_not_moved_while_another_opens_it(path, monkeypatch):
             os.close(descriptor)
         return True
 
-    set_up, identity = database._set_up, database.identity
+    set_up, identity = database._set_up, sqlite_file.identity
     monkeypatch.setattr(
         database,
         "_set_up",
@@ -165,8 +165,8 @@ def test_a_file_is_not_moved_while_another_opens_it(path, monkeypatch):
     )
     fill(path, rows=1)
     assert locks == [False]
-    monkeypatch.setattr(database, "identity", lambda file: (locks.append(is_free(fcntl.LOCK_SH)), identity(file))[1])
-    assert database.set_aside(path, identity(path)) is not None
+    monkeypatch.setattr(sqlite_file, "identity", lambda file: (locks.append(is_free(fcntl.LOCK_SH)), identity(file))[1])
+    assert sqlite_file.set_aside(path, identity(path)) is not None
     assert locks == [False, False]
     assert is_free(fcntl.LOCK_EX)
 
@@ -174,11 +174,11 @@ def test_a_file_is_not_moved_while_another_opens_it(path, monkeypatch):
 def test_a_file_that_took_the_broken_ones_place_is_not_moved(path):
     """One that comes too late, and finds a fresh file where the broken one was, leaves it there (L7)."""
     fill(path, rows=1)
-    broken = database.identity(path)
+    broken = sqlite_file.identity(path)
     assert broken
     path.rename(path.with_name("metrics.db.corrupt-by-another"))
     fill(path, rows=2)
-    assert database.set_aside(path, broken) is None
+    assert sqlite_file.set_aside(path, broken) is None
     assert query(path, "SELECT count(*) FROM metrics") == [(2,)]
 
 
@@ -231,9 +231,10 @@ def test_a_folder_that_went_away_is_made_anew(tmp_path):
 
 def test_the_message_of_an_unexpected_error_reaches_delivery(path):
     """Errors of the operating system are mapped: refused access waits long, everything else is tried again (L7)."""
-    assert type(database.backend_error(PermissionError(13, "Permission denied"))) is BackendDenied
-    assert type(database.backend_error(OSError(5, "Input/output error"))) is BackendUnavailable
+    assert type(sqlite_file.backend_error(PermissionError(13, "Permission denied"))) is BackendDenied
+    assert type(sqlite_file.backend_error(OSError(5, "Input/output error"))) is BackendUnavailable
     assert (
-        type(database.backend_error(sqlite3.OperationalError("attempt to write a readonly database"))) is BackendDenied
+        type(sqlite_file.backend_error(sqlite3.OperationalError("attempt to write a readonly database")))
+        is BackendDenied
     )
-    assert type(database.backend_error(sqlite3.OperationalError("disk I/O error"))) is BackendUnavailable
+    assert type(sqlite_file.backend_error(sqlite3.OperationalError("disk I/O error"))) is BackendUnavailable

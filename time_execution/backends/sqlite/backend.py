@@ -19,6 +19,7 @@ from time_execution.exceptions import BackendUnavailable, ConfigurationError
 from time_execution.file_path import path_from_url, to_file
 from time_execution.forking import hold_forks_up
 from time_execution.quietlog import QuietLog
+from time_execution.sqlite_file import Identity, backend_error, create, identity, is_damage, set_aside, transaction
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -119,7 +120,7 @@ class SQLiteBackend(BaseMetricsBackend):
         self._locks: dict[int, threading.RLock] = {}
         self._owner = os.getpid()
         self._is_busy = False
-        self._file: database.Identity | None = None
+        self._file: Identity | None = None
         self._opened: tuple[sqlite3.Connection, RowMaker] | None = None
         self._unchecked_rows = 0
         self._is_behind = False
@@ -144,7 +145,7 @@ class SQLiteBackend(BaseMetricsBackend):
                 self._store(metrics)
             except (sqlite3.Error, OSError) as exc:
                 self._release()
-                raise database.backend_error(exc) from exc
+                raise backend_error(exc) from exc
 
     def stats(self) -> dict[str, int]:
         """Return ``corrupted`` and ``rollup_failures``."""
@@ -205,11 +206,11 @@ class SQLiteBackend(BaseMetricsBackend):
                 if not self._is_at_path():
                     self._release()
                     continue
-                with database.transaction(connection):
+                with transaction(connection):
                     insert(connection, rows)
                 self._maintain(connection, len(rows))
             except sqlite3.DatabaseError as exc:
-                if database.is_damage(exc):
+                if is_damage(exc):
                     self._replace(exc)
                 elif self._is_at_path():
                     raise
@@ -223,14 +224,14 @@ class SQLiteBackend(BaseMetricsBackend):
         raise BackendUnavailable("the database is replaced again and again while it is written to")
 
     def _open(self) -> tuple[sqlite3.Connection, RowMaker]:
-        self._file = database.create(self.path)
+        self._file = create(self.path)
         connection = database.connect(self.path, busy_timeout=self._busy_timeout, max_names=self._max_names)
         self._opened = connection, RowMaker(connection, value_field=self._value_field)
         return self._opened
 
     def _is_at_path(self) -> bool:
         """Say whether the open file is still the one that others find; what is stored in another is lost to them."""
-        return database.identity(self.path) == self._file
+        return identity(self.path) == self._file
 
     def _maintain(self, connection: sqlite3.Connection, stored: int) -> None:
         """Do a bounded part of what is due by now; a failure waits for a later batch, as this one is stored."""
@@ -245,12 +246,12 @@ class SQLiteBackend(BaseMetricsBackend):
             if is_due or self._is_behind or rollup.waiting_rows(connection) >= self._rollup_rows:
                 self._is_behind = False
                 self._next_rollup = time.monotonic() + self._rollup_interval
-                with database.transaction(connection):
+                with transaction(connection):
                     self._is_behind = self._work(connection, max_rows)
                 if self._is_behind:
                     self._next_rollup = time.monotonic() + min(_PAUSE, self._rollup_interval)
         except sqlite3.Error as exc:
-            if database.is_damage(exc):
+            if is_damage(exc):
                 raise
             self.rollup_failures += 1
             self._log.tell("rollup", f"rolling up {self.path.name} failed and is tried again later: {exc}")
@@ -267,7 +268,7 @@ class SQLiteBackend(BaseMetricsBackend):
     def _replace(self, exc: sqlite3.Error) -> None:
         """Move the broken file aside, unless another process has done so."""
         self._release()
-        moved = None if self._file is None else database.set_aside(self.path, self._file)
+        moved = None if self._file is None else set_aside(self.path, self._file)
         if moved is not None:
             self.corrupted += 1
             self._log.tell("corrupted", f"{self.path.name} is broken ({exc}); it is now {moved.name}")

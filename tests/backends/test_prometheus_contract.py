@@ -1,0 +1,79 @@
+"""The contract, as far as it can be true of a store that adds metrics up and keeps none of them.
+
+Metrics that tests write by hand are gauges, whose names lose what Prometheus does not allow; the contract's batches are
+timings, whose names are labels and come back as they were.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip("prometheus_client")
+
+from tests.backends.prometheus_totals import CALLS, DURATION, samples
+from time_execution.backends.prometheus import PrometheusBackend
+from time_execution.testing import BackendContract
+
+_HAND_WRITTEN = {"shop_orders": "shop.orders"} | {
+    f"{label}_{number}": f"{label}-{number}" for label in "abcd" for number in range(250)
+}
+
+
+class AggregatingContract(BackendContract):
+    """What the contract asks of a store that adds up."""
+
+    keeps_fields = False  # fields are labels, if they are on the list
+    keeps_order = False
+
+    # Adding up is the point: three writes of one metric are one series, and moments are those of the scrapes.
+    test_all_ways_to_write_store_the_same = None
+    test_timestamps_of_both_shapes_are_kept = None
+    test_a_missing_timestamp_is_now = None
+
+    def read_back(self, backend):
+        found = samples(backend)
+        rows = []
+        for (name, labels), value in found.items():
+            function = dict(labels).get("function", "")
+            if name == CALLS and dict(labels)["outcome"] == "ok":
+                milliseconds = found[f"{DURATION}_sum", frozenset({("function", function)})] * 1000
+                rows += [{"name": function, "value": round(milliseconds, 9)}] * round(value)
+            elif not labels and not name.startswith("timeexecution_"):
+                rows.append({"name": _HAND_WRITTEN.get(name, name), "value": value})
+        return rows
+
+    def stored_name(self, name):
+        return name.encode("utf-8", "backslashreplace").decode()
+
+    def test_hostile_names_stay_apart(self, backend):
+        """No two names become one, and neither do their labels (values are sums of milliseconds here)."""
+        super().test_hostile_names_stay_apart(backend)
+
+
+class TestMemory(AggregatingContract):
+    """Totals of this process."""
+
+    survives_fork = False  # a child adds up its own
+
+    @pytest.fixture
+    def backend(self):
+        return PrometheusBackend()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX locks")
+class TestShared(AggregatingContract):
+    """Totals in a file."""
+
+    secrets = ("hunter2",)
+
+    @pytest.fixture
+    def backend(self, tmp_path):
+        with PrometheusBackend(path=tmp_path / "metrics.db", port=1, exporter_token="hunter2") as backend:
+            yield backend
+
+    def test_a_forked_child_writes_too(self, backend):
+        """What the child wrote by hand went with it; that it counts is shown by `test_prometheus_shared`."""
+        self.survives_fork = False
+        super().test_a_forked_child_writes_too(backend)

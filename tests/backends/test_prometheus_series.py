@@ -1,0 +1,141 @@
+"""How many series there may be, what becomes of metrics beyond, and when a series goes: in both stores."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import pytest
+
+pytest.importorskip("prometheus_client")
+
+from tests.backends.prometheus_totals import CALLS, samples, shown, shown_calls, timing
+from time_execution.backends.prometheus import PrometheusBackend, store
+from time_execution.types import Metric
+
+OVERFLOW = "timeexecution_series_overflow_total"
+
+
+@pytest.fixture(params=["memory", "shared"], name="make")
+def make_fixture(request, tmp_path):
+    """Make backends with either store; those of the shared one have the same file."""
+    made = []
+
+    def make(**options):
+        path = {"path": tmp_path / "metrics.db"} if request.param == "shared" else {}
+        made.append(PrometheusBackend(**path, **options))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.close()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_names_are_ten_thousand_series_and_one_more(make):
+    """What has no series of its own is added up in one, and counted; memory stays within bounds (B6)."""
+    backend = make()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for start in range(0, 100_000, 500):
+        backend.write_many([timing(f"f{number}", 1.0) for number in range(start, start + 500)])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+    calls = shown_calls(backend)
+    assert len(calls) == 10_001
+    assert (calls["f9999"], calls["__overflow__"]) == (1, 90_000)
+    assert shown(backend, OVERFLOW) == 90_000
+    assert backend.stats()["overflowed"] == 90_000
+    backend.write_many([timing("f5"), timing("new")])
+    assert (shown_calls(backend)["f5"], shown(backend, OVERFLOW)) == (2, 90_001)
+
+
+def test_labels_give_way_before_names_do(make):
+    """A label with too many values leaves the total of each function right."""
+    backend = make(labels=["user"], max_series=4)
+    for user in range(10):
+        backend.write_many([timing("a", user=f"u{user}"), timing("b", user=f"u{user}")])
+    backend.write_many([timing("c", user="u1")])
+    overflow = {"outcome": "ok", "user": "__overflow__"}
+    assert shown(backend, CALLS, function="a", **overflow) == 8
+    assert shown(backend, CALLS, function="b", **overflow) == 8
+    calls = shown_calls(backend)
+    assert (calls["a"], calls["b"], calls["__overflow__"]) == (10, 10, 1)
+    assert shown(backend, OVERFLOW) == 17
+
+
+def test_numbers_beyond_the_limit_share_a_series_of_their_kind(make):
+    """Counters and gauges cannot be one family, so each kind has its own."""
+    backend = make(max_series=1)
+    backend.write_many([Metric({"name": "first", "value": 1}, kind="value")])
+    for kind in ("value", "gauge", "counter"):
+        backend.write_many([Metric({"name": f"{kind}{n}", "value": n}, kind=kind) for n in range(5)])
+    names = {"overflow_value": 4, "overflow_level": 4, "overflow_total": 10}
+    assert {name: shown(backend, f"timeexecution_{name}", name="__overflow__") for name in names} == names
+    assert (shown(backend, "first"), shown(backend, OVERFLOW)) == (1, 15)
+
+
+def test_an_application_that_writes_overflow_itself_has_no_more_room(make):
+    """The room kept for overflow is bounded, too."""
+    backend = make(labels=["user"], max_series=5)
+    for number in range(50):
+        backend.write_many([timing(f"f{number}", user="__overflow__")])
+    assert len(samples(backend)) < 50 * 19
+    assert backend.stats()["series"] <= 12
+
+
+def test_the_limit_holds_for_all_processes_together(tmp_path):
+    """Each store learns of the series that the others have added."""
+    backends = [PrometheusBackend(path=tmp_path / "metrics.db", max_series=10) for _ in range(4)]
+    for number in range(40):
+        backends[number % 4].write_many([timing(f"f{number}")])
+    for backend in backends:
+        calls = shown_calls(backend)
+        assert (len(calls), calls["__overflow__"], sum(calls.values())) == (11, 30, 40)
+        backend.close()
+
+
+def test_without_a_ttl_a_series_stays(make):
+    """A counter that vanished between two scrapes would lose its rise."""
+    backend = make()
+    backend.write_many([timing()])
+    assert backend._store._ttl is None
+    assert shown_calls(backend) == {"f": 1}
+
+
+def test_a_series_goes_after_its_ttl(make, monkeypatch):
+    """What was not added to for so long is shown no more, makes room, and begins anew when it returns (12)."""
+    backend = make(ttl=60.0, max_series=2)
+    now, wall = time.monotonic(), time.time()
+    backend.write_many([timing("old"), timing("kept")])
+    backend.write_many([timing("beyond")])
+
+    def advance(seconds):
+        monkeypatch.setattr(store.time, "monotonic", lambda: now + seconds)
+        monkeypatch.setattr(store.time, "time", lambda: wall + seconds)
+
+    advance(50.0)
+    backend.write_many([timing("kept")])
+    assert shown_calls(backend) == {"old": 1, "kept": 2, "__overflow__": 1}
+    advance(100.0)
+    assert shown_calls(backend) == {"kept": 2}
+    backend.write_many([timing("kept")])
+    backend.write_many([timing("new")])
+    assert shown_calls(backend) == {"kept": 3, "new": 1}
+    backend.write_many([timing("old")])
+    assert shown_calls(backend)["__overflow__"] == 1
+
+
+def test_a_series_that_one_process_lets_go_is_found_again_by_another(tmp_path, monkeypatch):
+    """Numbers of series are not used after they were deleted, so nothing is added to a stranger."""
+    path = tmp_path / "metrics.db"
+    one, other = (PrometheusBackend(path=path, ttl=60.0) for _ in range(2))
+    now, wall = time.monotonic(), time.time()
+    one.write_many([timing("a"), timing("b")])
+    other.write_many([timing("a"), timing("b")])
+    monkeypatch.setattr(store.time, "monotonic", lambda: now + 100.0)
+    monkeypatch.setattr(store.time, "time", lambda: wall + 100.0)
+    one.write_many([timing("c")])  # deletes a and b, whose numbers are free now
+    one.write_many([timing("d")])
+    other.write_many([timing("b"), timing("a")])
+    for backend in (one, other):
+        assert shown_calls(backend) == {"a": 1, "b": 1, "c": 1, "d": 1}
+        backend.close()

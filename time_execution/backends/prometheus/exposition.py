@@ -1,0 +1,223 @@
+"""Everything that needs ``prometheus_client``: families out of tallies, the formats, and the push to a gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from http.client import HTTPException
+from itertools import accumulate
+from math import inf
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+
+from time_execution.backends.prometheus.tally import LATEST, OWN_PREFIX, WHOLE, Cell, Labels, Part, Series, Tally
+from time_execution.exceptions import BackendError, BackendTimeout, BackendUnavailable, ConfigurationError
+from time_execution.extra import extra
+from time_execution.http_answer import error_of
+
+with extra("prometheus"):
+    from prometheus_client import CollectorRegistry, make_wsgi_app, push_to_gateway
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.core import Exemplar as ClientExemplar
+    from prometheus_client.core import Metric as Family
+    from prometheus_client.exposition import basic_auth_handler, choose_encoder, default_handler
+    from prometheus_client.utils import floatToGoString
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed.wsgi import WSGIApplication
+
+    from time_execution.backends.prometheus.store import Store
+
+_DURATION = "function_duration_seconds"
+_CALLS = "function_calls"
+_OUTCOMES = {False: "ok", True: "error"}
+_HELP = {
+    f"{OWN_PREFIX}series_overflow": "Metrics without a series of their own, since there are too many series.",
+    f"{OWN_PREFIX}name_clashes": "Series that were refused, since their name is taken by metrics of another kind.",
+    f"{OWN_PREFIX}records": "Metrics that were offered to a backend's queue.",
+    f"{OWN_PREFIX}delivered": "Metrics that a backend has stored.",
+    f"{OWN_PREFIX}dropped": "Metrics that were given up, or never taken, by reason.",
+    f"{OWN_PREFIX}export_failures": "Batches that were sent again, since a backend did not take them.",
+    f"{OWN_PREFIX}queue_length": "Metrics that wait for a backend, or are on their way.",
+    f"{OWN_PREFIX}spooled": "Metrics that wait on the disk for a backend.",
+    f"{OWN_PREFIX}errors": "What hooks and backends raised on the call path.",
+    f"{OWN_PREFIX}store_errors": "How often the metrics could not be read, or were lost.",
+}
+_GATEWAY_ADVICE = "check pushgateway, username and password"
+
+_collectors: weakref.WeakKeyDictionary[CollectorRegistry, dict[str, Collector]] = weakref.WeakKeyDictionary()
+
+
+class Collector:
+    """Gives the totals of one store, or of several that share a registry, to whoever scrapes it. Thread-safe.
+
+    Args:
+        namespace: Put before each name, but for those of metrics about ourselves.
+        bounds: The upper bounds of the buckets, in seconds; those that a store has in addition are shown, too.
+    """
+
+    def __init__(self, namespace: str, bounds: Iterable[float]) -> None:
+        self._prefix = f"{namespace}_" if namespace else ""
+        self._bounds = {*bounds, inf}
+        self._stores: dict[Any, Store] = {}
+
+    def attach(self, store: Store) -> None:
+        """Show a store, too; once, however often it is attached."""
+        self._stores.setdefault(store.key, store)
+
+    def describe(self) -> list[Family]:
+        """Return the families that are always there, so that a registry can tell whose names they are."""
+        return [
+            HistogramMetricFamily(f"{self._prefix}{_DURATION}", "Duration of calls, in seconds.", unit="seconds"),
+            CounterMetricFamily(f"{self._prefix}{_CALLS}", "Calls, by outcome."),
+        ]
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the families with their samples; a store that fails counts its failures itself, and hides no other."""
+        total = Tally()
+        for store in list(self._stores.values()):
+            with contextlib.suppress(BackendError):
+                total.merge(store.read(), latest=LATEST)
+        timings = {series: parts for series, parts in total.items() if series[0] == "timing"}
+        if timings:
+            yield from self._timing_families(timings)
+        others: dict[tuple[str, str], list[tuple[Labels, Cell]]] = defaultdict(list)
+        for (kind, name, labels), parts in total.items():
+            if kind != "timing":
+                others[kind, name].append((labels, parts[WHOLE]))
+        for (kind, name), cells in others.items():
+            yield self._number_family(kind, name, cells)
+
+    def _timing_families(self, timings: Mapping[Series, dict[Part, Cell]]) -> Iterator[Family]:
+        names = _label_names(labels for _, _, labels in timings)
+        duration, calls = self.describe()
+        duration = HistogramMetricFamily(
+            duration.name, duration.documentation, labels=["function", *names], unit=duration.unit
+        )
+        calls = CounterMetricFamily(calls.name, calls.documentation, labels=["function", "outcome", *names])
+        # A store may hold buckets of an earlier configuration, too: all series of a family have the same.
+        bounds = sorted(self._bounds.union(*({bound for _, bound in parts} for parts in timings.values())))
+        texts: list[str] = [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]
+        for (_, function, labels), parts in timings.items():
+            values = _values(labels, names)
+            by_bound, by_outcome = Counter[float](), Counter[bool]()
+            for (failed, bound), cell in parts.items():
+                by_bound[bound] += cell.count
+                by_outcome[failed] += cell.count
+            counts = accumulate(map(by_bound.__getitem__, bounds))
+            examples: Iterator[Any] = map(_examples(parts).get, bounds)
+            seconds = sum(cell.value for cell in parts.values())
+            duration.add_metric([function, *values], list(zip(texts, counts, examples, strict=True)), seconds)
+            for failed, outcome in _OUTCOMES.items():
+                calls.add_metric([function, outcome, *values], by_outcome[failed])
+        yield duration
+        yield calls
+
+    def _number_family(self, kind: str, name: str, cells: list[tuple[Labels, Cell]]) -> Family:
+        names = _label_names(labels for labels, _ in cells)
+        shown = name if name.startswith(OWN_PREFIX) else f"{self._prefix}{name}"
+        family: CounterMetricFamily | GaugeMetricFamily
+        if kind == "counter":
+            family = CounterMetricFamily(shown, _HELP.get(name, "Counted by the application."), labels=names)
+        else:
+            family = GaugeMetricFamily(shown, _HELP.get(name, "Written by the application."), labels=names)
+        for labels, cell in cells:
+            family.add_metric(_values(labels, names), cell.value)
+        return family
+
+
+def attach(store: Store, registry: CollectorRegistry | None, *, namespace: str, bounds: Iterable[float]) -> Any:
+    """Show a store in a registry, or in one of its own, and return that; attaching it again changes nothing.
+
+    Raises:
+        ConfigurationError: When it is no registry, or another collector there has a name of ours.
+    """
+    if registry is None:
+        registry = CollectorRegistry()
+    elif not isinstance(registry, CollectorRegistry):
+        raise ConfigurationError(f"registry must be a CollectorRegistry, not {type(registry).__name__}")
+    collectors = _collectors.setdefault(registry, {})
+    if namespace not in collectors:
+        collector = Collector(namespace, bounds)
+        try:
+            registry.register(collector)
+        except ValueError as exc:
+            raise ConfigurationError(
+                f"registry has metrics called {_DURATION} or {_CALLS} already; give a namespace"
+            ) from exc
+        collectors[namespace] = collector
+    collectors[namespace].attach(store)
+    return registry
+
+
+def render(registry: Any, accept: str | None) -> tuple[bytes, str]:
+    """Return what a registry holds in the format that an ``Accept`` header asks for, and its content type."""
+    encoder, content_type = choose_encoder(accept or "")
+    return encoder(registry), content_type
+
+
+def wsgi_app(registry: Any) -> WSGIApplication:
+    """Return an application that answers every path with what a registry holds."""
+    app: WSGIApplication = make_wsgi_app(registry)
+    return app
+
+
+def push(
+    registry: Any,
+    gateway: str,
+    job: str,
+    *,
+    grouping_key: Mapping[str, str],
+    login: tuple[str, str] | None,
+    timeout: float,
+) -> None:
+    """Replace what a Pushgateway holds of a group by what a registry holds. Blocks up to `timeout` seconds.
+
+    Raises:
+        BackendUnavailable: When that failed; its class says how.
+    """
+    handler = default_handler if login is None else _with_login(*login)
+    try:
+        push_to_gateway(gateway, job, registry, dict(grouping_key), timeout=timeout, handler=handler)
+    except HTTPError as exc:
+        with exc:  # it holds the connection
+            error = error_of(exc.code, dict(exc.headers), server="the Pushgateway", advice=_GATEWAY_ADVICE)
+        raise error from exc
+    except TimeoutError as exc:
+        raise BackendTimeout(f"the Pushgateway did not answer within {timeout:g} s") from exc
+    except (OSError, HTTPException) as exc:
+        if isinstance(getattr(exc, "reason", None), TimeoutError):
+            raise BackendTimeout(f"the Pushgateway did not answer within {timeout:g} s") from exc
+        raise BackendUnavailable("the Pushgateway cannot be reached; check pushgateway and that it runs") from exc
+
+
+def _with_login(username: str, password: str) -> Callable[..., Callable[[], None]]:
+    def handler(
+        url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        return basic_auth_handler(url, method, timeout, headers, data, username, password)
+
+    return handler
+
+
+def _label_names(labels: Iterable[Labels]) -> list[str]:
+    """Return the names of all labels of a family, so that each of its series can be given the same."""
+    return sorted({name for pairs in labels for name, _ in pairs})
+
+
+def _values(labels: Labels, names: Iterable[str]) -> list[str]:
+    given = dict(labels)
+    return [given.get(name, "") for name in names]
+
+
+def _examples(parts: Mapping[Part, Cell]) -> dict[float, ClientExemplar]:
+    """Return the latest example of each bucket that has one."""
+    found = sorted((cell.exemplar.moment, bound, cell.exemplar) for (_, bound), cell in parts.items() if cell.exemplar)
+    return {
+        bound: ClientExemplar(dict(exemplar.labels), exemplar.seconds, moment / 1e9)
+        for moment, bound, exemplar in found
+    }
