@@ -61,8 +61,9 @@ PRODUCTS = {
     "elasticsearch": Product("Elasticsearch 9.5", "service_elasticsearch", "elasticsearch-9"),
     "influxdb": Product("InfluxDB 1.6, points", "service_influxdb", "influxdb"),
     "influxdb-lines": Product("InfluxDB 1.6, finished lines", "service_influxdb", "influxdb", "RaceOfLines"),
-    "kafka": Product("Kafka 4.1", "service_kafka", "kafka"),
-    "rabbitmq": Product("RabbitMQ 3.10", "service_rabbitmq", "rabbitmq"),
+    "kafka": Product("Kafka 4.1, finished records", "service_kafka", "kafka"),
+    "rabbitmq": Product("RabbitMQ 3.10, documents", "service_rabbitmq", "rabbitmq"),
+    "rabbitmq-messages": Product("RabbitMQ 3.10, finished messages", "service_rabbitmq", "rabbitmq", "RaceOfMessages"),
 }
 
 
