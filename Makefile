@@ -104,6 +104,11 @@ test-services: export REQUIRE_SERVICES ?= 1
 test-services: $(DEV) ## Run the tests against real servers (with REQUIRE_SERVICES=0 those of absent servers are skipped)
 	@"$(BIN)/python" -m pytest -n 0 -m service $(ARGS)
 
+.PHONY: test-clients
+test-clients: export REQUIRE_SERVICES ?= 1
+test-clients: $(DEV) ## Run the search backends' tests with each older client of Elasticsearch, in environments of tox
+	@"$(BIN)/tox" -q -e es6,es7,es8 -- -q
+
 .PHONY: coverage
 coverage: $(DEV) ## Run the tests and hold their branch coverage to its threshold
 	@"$(BIN)/coverage" erase

@@ -8,7 +8,6 @@ import socket
 import ssl
 
 import pytest
-import trustme
 
 from tests.fault_server import DRIP, DROP, HALF, HANG, RESET, Answer, FaultServer
 
@@ -73,7 +72,7 @@ def test_a_connection_that_breaks_shows_how(word, error):
 
 def test_it_speaks_tls():
     """With a context, clients that trust its authority get through, and others do not."""
-    authority = trustme.CA()
+    authority = pytest.importorskip("trustme").CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     trusting = ssl.create_default_context()

@@ -7,6 +7,7 @@ import os
 import time
 import urllib.request
 import uuid
+from typing import Any
 
 from elasticsearch import Elasticsearch
 
@@ -57,7 +58,7 @@ class Race:
         self._call("DELETE", f"/{self._index}")
         self._call("PUT", f"/{self._index}")
 
-    def _call(self, method: str, path: str) -> dict[str, object]:
+    def _call(self, method: str, path: str) -> dict[str, Any]:
         request = urllib.request.Request(f"{self._url}{path}", method=method)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
             return json.loads(answer.read())

@@ -44,6 +44,18 @@ TABLE: Mapping[str, Product] = {
     "jsonl": Product("time_execution.backends.files.JSONLinesBackend", threaded=True),
     "csv": Product("time_execution.backends.files.CSVBackend", threaded=True),
     "sqlite": Product("time_execution.backends.sqlite.SQLiteBackend", threaded=True),
+    "elasticsearch": Product(
+        "time_execution.backends.elasticsearch.ElasticsearchBackend", "elasticsearch", threaded=True
+    ),
+    "opensearch": Product("time_execution.backends.opensearch.OpenSearchBackend", "opensearch", threaded=True),
+    "influxdb": Product("time_execution.backends.influxdb.InfluxBackend", "influxdb", threaded=True),
+    "kafka": Product("time_execution.backends.kafka.KafkaBackend", "kafka", threaded=True),
+    "rabbitmq": Product("time_execution.backends.rabbitmq.RabbitMQBackend", "rabbitmq", threaded=True),
+    "prometheus": Product("time_execution.backends.prometheus.PrometheusBackend", "prometheus", threaded=True),
+    "otlp": Product("time_execution.backends.otlp.OTLPBackend", "otlp", threaded=True),
+    "statsd": Product("time_execution.backends.statsd.StatsDBackend", threaded=True),
+    "emf": Product("time_execution.backends.emf.EMFBackend", threaded=True),
+    "aggregate": Product("time_execution.backends.aggregate.AggregateBackend", threaded=True),
 }
 
 

@@ -1,0 +1,117 @@
+"""How a client is to reach its cluster: the arguments that all clients share, checked."""
+
+from __future__ import annotations
+
+import math
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from time_execution.backends.search.hosts import Cluster, Hosts, cluster_of
+from time_execution.exceptions import ConfigurationError
+
+
+class Login(NamedTuple):
+    """The arguments of a backend by which it logs in; secrets."""
+
+    username: str | None
+    password: str | None
+    api_key: str | tuple[str, str] | None = None
+
+
+class Encryption(NamedTuple):
+    """The arguments of a backend that are about TLS."""
+
+    tls: bool | None
+    ca_certs: str | os.PathLike[str] | None
+    verify_certs: bool
+
+
+class Access(NamedTuple):
+    """Arguments of a client. Holds secrets: keep it inside of functions, where no `repr` shows it.
+
+    Attributes:
+        cluster: Nodes and login.
+        api_key: In base64; None for none.
+        ca_certs: The file or folder with the certificates to trust; None for the system's.
+        verify_certs: Whether to check certificates at all.
+        timeout: Of each request, in seconds.
+        compress: Whether to send bodies with gzip.
+        options: What else the client is to be given.
+    """
+
+    cluster: Cluster
+    api_key: str | None
+    ca_certs: str | None
+    verify_certs: bool
+    timeout: float
+    compress: bool
+    options: Mapping[str, Any]
+
+    @property
+    def tls(self) -> dict[str, Any]:
+        """The client's options for TLS; none where no node is spoken to by it."""
+        if all(node.scheme == "http" for node in self.cluster.nodes):
+            return {}
+        certificates = {} if self.ca_certs is None else {"ca_certs": self.ca_certs}
+        quiet = {} if self.verify_certs else {"ssl_show_warn": False}
+        return {"verify_certs": self.verify_certs, **certificates, **quiet}
+
+
+def refuse_beside_client(hosts: Hosts, host: Hosts, login: Login, options: Mapping[str, Any]) -> None:
+    """Refuse arguments that a client which was handed in has already.
+
+    Raises:
+        ConfigurationError: When one is given; it names all that are.
+    """
+    given = {"hosts": hosts or host, "login": any(login), "options": options}
+    names = ", ".join(name for name, value in given.items() if value)
+    if names:
+        raise ConfigurationError(f"client brings its own hosts and options; leave out {names}")
+
+
+def access_of(
+    hosts: Hosts,
+    host: Hosts,
+    login: Login,
+    encryption: Encryption,
+    *,
+    timeout: float,
+    compress: bool,
+    options: Mapping[str, Any],
+) -> Access:
+    """Return the arguments, checked.
+
+    Raises:
+        ConfigurationError: When one is wrong; no message shows its value.
+    """
+    if type(timeout) not in {int, float} or not 0 < timeout < math.inf:
+        raise ConfigurationError("timeout must be a number of seconds above 0")
+    certificates = None if encryption.ca_certs is None else _readable(encryption.ca_certs)
+    is_tls = certificates is not None if encryption.tls is None else encryption.tls
+    cluster = cluster_of(hosts, host, login=(login.username, login.password), tls=is_tls)
+    if certificates is not None and all(node.scheme == "http" for node in cluster.nodes):
+        raise ConfigurationError("ca_certs is for TLS, which no host is spoken to by; say tls=True or https://")
+    if login.api_key is not None and cluster.login is not None:
+        raise ConfigurationError("username and api_key are two ways to log in; give one of them")
+    key = None if login.api_key is None else _key(login.api_key)
+    return Access(cluster, key, certificates, encryption.verify_certs, float(timeout), compress, options)
+
+
+def _readable(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)) or not os.access(path, os.R_OK):
+        raise ConfigurationError("ca_certs must be the path of a file or folder that can be read")
+    return os.fspath(path)
+
+
+def _key(given: str | tuple[str, str]) -> str:
+    """Return an API key as it is sent: base64 of ``id:key``, as a server shows it under ``encoded``."""
+    text = given if isinstance(given, str) else ":".join(given) if _is_pair(given) else ""
+    if not text or not text.isascii():
+        raise ConfigurationError("api_key must be a text, encoded or id:key, or a pair of id and key")
+    return b64encode(text.encode()).decode() if ":" in text else text
+
+
+def _is_pair(given: object) -> bool:
+    return isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(part, str) for part in given)  # noqa: PLR2004
