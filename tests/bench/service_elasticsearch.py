@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.request
 import uuid
@@ -21,20 +20,21 @@ _TIMEOUT = 60.0
 class Race:
     """The client's `bulk`, one request for each batch: dicts, as its users write them.
 
-    With ``TIME_EXECUTION_BENCH_LINES=1`` finished lines instead, for which the client encodes nothing. Both sides write
-    documents with ids into one index, which has our template.
+    Both sides write documents with ids into one index, which has our template.
     """
 
     def __init__(self, batches: list[list[Metric]], port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
-        self._index = f"bench-{uuid.uuid4().hex[:12]}"
-        as_lines = os.environ.get("TIME_EXECUTION_BENCH_LINES") == "1"
-        self._operations = [[line for metric in batch for line in self._lines(metric, as_lines)] for batch in batches]
+        self._index = "time-execution-bench"
+        self._operations = [[line for metric in batch for line in self._lines(metric)] for batch in batches]
 
-    def _lines(self, metric: Metric, as_lines: bool) -> list[object]:
+    def _lines(self, metric: Metric) -> list[Any]:
         fields = document(metric, timestamp=time.time_ns())
-        action = {"create": {"_index": self._index, "_id": uuid.uuid4().hex[:24]}}
-        return [json.dumps(action), fields] if as_lines else [action, json.loads(fields)]
+        return self.prepared({"create": {"_index": self._index, "_id": uuid.uuid4().hex[:24]}}, fields)
+
+    def prepared(self, action: dict[str, Any], fields: str) -> list[Any]:
+        """Return what the client is handed for one document."""
+        return [action, json.loads(fields)]
 
     def raw(self) -> None:
         """Send all batches, and look at what the server says of each."""
@@ -62,3 +62,11 @@ class Race:
         request = urllib.request.Request(f"{self._url}{path}", method=method)
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
             return json.loads(answer.read())
+
+
+class RaceOfLines(Race):
+    """The same with finished lines, for which the client encodes nothing."""
+
+    def prepared(self, action: dict[str, Any], fields: str) -> list[Any]:
+        """Return the two lines."""
+        return [json.dumps(action), fields]

@@ -58,7 +58,10 @@ class Product(NamedTuple):
 
 
 PRODUCTS = {
-    "elasticsearch": Product("Elasticsearch 9.5", "service_elasticsearch", "elasticsearch-9"),
+    "elasticsearch": Product("Elasticsearch 9.5, documents", "service_elasticsearch", "elasticsearch-9"),
+    "elasticsearch-lines": Product(
+        "Elasticsearch 9.5, finished lines", "service_elasticsearch", "elasticsearch-9", "RaceOfLines"
+    ),
     "influxdb": Product("InfluxDB 1.6, points", "service_influxdb", "influxdb"),
     "influxdb-lines": Product("InfluxDB 1.6, finished lines", "service_influxdb", "influxdb", "RaceOfLines"),
     "kafka": Product("Kafka 4.1, finished records", "service_kafka", "kafka"),
