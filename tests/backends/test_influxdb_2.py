@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import subprocess
+import sys
 import traceback
 from urllib.parse import parse_qs, urlsplit
 
@@ -94,9 +96,9 @@ def test_a_newline_in_a_text_makes_no_line(server):
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
-        (401, BackendDenied, "bucket and token"),
-        (403, BackendDenied, "bucket and token"),
-        (404, BackendDenied, "nothing at this address"),
+        (401, BackendDenied, "check token, org and bucket"),
+        (403, BackendDenied, "check token, org and bucket"),
+        (404, BackendDenied, "check url, org, bucket and protocol"),
         (413, BatchTooLarge, "too large"),
         (500, BackendUnavailable, "answered 500"),
         (504, BackendTimeout, "answered 504"),
@@ -167,6 +169,22 @@ def test_a_certificate_nobody_vouches_for_is_a_refusal(tmp_path):
         assert len(server.requests) == 1
 
 
+def test_a_failure_leaves_the_program_s_logging_alone(server):
+    """The client would log the server's words, which quote points, and set the root logger up in doing so."""
+    server.answer(Answer(404, "hunter2 is no JSON"))
+    program = f"""
+import logging
+from time_execution.backends.influxdb import InfluxBackend
+from time_execution.exceptions import BackendDenied
+try:
+    InfluxBackend(protocol="2.x", url={server.url!r}).write("a", value=1)
+except BackendDenied as exc:
+    print(logging.root.handlers, exc.__cause__, exc.__context__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[] None None\n", "")
+
+
 @pytest.mark.parametrize("answer", [401, RESET, HANG])
 def test_no_secret_shows_in_errors_and_logs(server, caplog, answer):
     """The token is neither in text, cause or traceback, nor in what is logged."""
@@ -179,15 +197,15 @@ def test_no_secret_shows_in_errors_and_logs(server, caplog, answer):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_forked_child_has_a_connection_of_its_own(server):
-    """It does not touch the parent's, which goes on."""
+    """Without a word from anybody, it does not touch the parent's, which goes on."""
     with to(server) as backend:
         backend.write("parent", value=1)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                backend.after_fork()
                 backend.write("child", value=2)
+                backend.close()
                 status = 0
             finally:
                 os._exit(status)

@@ -106,6 +106,15 @@ def test_nobody_listening_is_noticed_when_the_kernel_says_so():
             backend.write("a", value=1)
 
 
+def test_what_the_system_does_not_send_is_told(listener):
+    """Whatever the cause, nobody is blamed for not listening who may well be."""
+    with to(listener) as backend:
+        backend.write("a", value=1)
+        backend._connection._packets.close()  # as another thread may do, in the middle of a batch
+        with pytest.raises(BackendUnavailable, match="the system sends nothing to"):
+            backend.write("a", value=1)
+
+
 def test_a_name_nobody_knows_is_an_outage():
     """It may be known later."""
     with (

@@ -1,16 +1,13 @@
-"""What `KafkaBackend` makes of its options, and of what a producer does to its records: without a broker."""
+"""What `KafkaBackend` makes of what a producer does to its records: without a broker."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 
-from time_execution.backends.kafka import KafkaBackend, backend, producer  # isort: skip - before the client itself
+from time_execution.backends.kafka import KafkaBackend, backend  # isort: skip - before the client itself
 from kafka import errors
 
 from time_execution.backends.kafka.meaning import error_of, refusal
@@ -21,7 +18,6 @@ from time_execution.exceptions import (
     BackendTimeout,
     BackendUnavailable,
     BatchTooLarge,
-    ConfigurationError,
 )
 from time_execution.types import STORED, Metric, Reject, Retry
 
@@ -75,111 +71,6 @@ def made(client, **options):
 
 def metrics(*numbers):
     return [Metric({"name": f"m{number}", "value": number}, id=f"ff-{number}") for number in numbers]
-
-
-def options_of(monkeypatch, **given):
-    """Return what a producer is made with."""
-    monkeypatch.setattr(producer, "Producer", lambda **options: options)
-    return KafkaBackend("h", **given)._connect()
-
-
-def test_a_producer_is_idempotent_and_confirmed_by_all(monkeypatch):
-    """What the promises hang on is set, and cannot be set otherwise."""
-    options = options_of(monkeypatch, timeout=7.0, delivery_timeout=60.0)
-    assert (options["acks"], options["enable_idempotence"]) == ("all", True)
-    assert options["bootstrap_servers"] == ["h:9092"]
-    assert options["request_timeout_ms"] == options["max_block_ms"] == 7000
-    assert options["delivery_timeout_ms"] >= 60_000
-    assert options["security_protocol"] == "PLAINTEXT"
-
-
-def test_the_client_s_own_options_go_before_our_defaults(monkeypatch):
-    """Who knows better may say so."""
-    assert options_of(monkeypatch, linger_ms=3, client_id="shop")["linger_ms"] == 3
-
-
-@pytest.mark.parametrize(
-    ("given", "protocol", "mechanism"),
-    [
-        ({"username": "u", "password": "p"}, "SASL_SSL", "PLAIN"),
-        ({"username": "u", "password": "p", "sasl_mechanism": "SCRAM-SHA-256"}, "SASL_SSL", "SCRAM-SHA-256"),
-        ({"username": "u", "password": "p", "security_protocol": "SASL_PLAINTEXT"}, "SASL_PLAINTEXT", "PLAIN"),
-        ({"sasl_mechanism": "GSSAPI"}, "SASL_SSL", "GSSAPI"),
-        ({"ssl_cafile": __file__}, "SSL", None),
-        ({"ssl_check_hostname": False}, "SSL", None),
-    ],
-)
-def test_what_is_not_said_of_security_is_the_safest(monkeypatch, given, protocol, mechanism):
-    """A password is never sent in the clear because somebody forgot an option."""
-    options = options_of(monkeypatch, **given)
-    assert (options["security_protocol"], options.get("sasl_mechanism")) == (protocol, mechanism)
-    assert options.get("sasl_plain_password") == given.get("password")
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"topic": "a b"}, "topic must be"),
-        ({"topic": ".."}, "topic must be"),
-        ({"topic": "x" * 250}, "topic must be"),
-        ({"timeout": 0}, "timeout must be a number of seconds"),
-        ({"timeout": True}, "timeout must be a number of seconds"),
-        ({"delivery_timeout": "soon"}, "delivery_timeout must be a number of seconds"),
-        ({"delivery_timeout": 1.0}, "delivery_timeout must be at least timeout"),
-        ({"compression": "brotli"}, "compression must be one of gzip, snappy, lz4, zstd"),
-        ({"security_protocol": "TLS"}, "security_protocol must be one of"),
-        ({"username": "u"}, "needs username and password"),
-        ({"password": "planted"}, "needs username and password"),
-        ({"username": "u", "password": "planted", "security_protocol": "SSL"}, "no meaning with SSL"),
-        ({"ssl_cafile": "/nowhere/planted"}, "ssl_cafile must be the path of a file"),
-        ({"acks": 1}, "acks is set by this backend"),
-        ({"value_serializer": str}, "value_serializer is set by this backend"),
-        ({"compression_type": "gzip"}, "compression_type is called compression here"),
-        ({"sasl_plain_password": "planted"}, "sasl_plain_password is called password here"),
-        ({"clientid": "planted"}, "unknown option 'clientid'; did you mean 'client_id'"),
-        ({"host": "h", "hosts": "h"}, "two names of one parameter"),
-        ({"hosts": "h:planted"}, "a host is written"),
-        ({"hosts": ()}, "must name at least one host"),
-    ],
-)
-def test_a_wrong_option_is_told_when_it_is_configured(given, told):
-    """The message names the option, and shows no value."""
-    with pytest.raises(ConfigurationError, match=told) as caught:
-        KafkaBackend(**{"hosts": "h"} | given)
-    assert "planted" not in str(caught.value)
-
-
-def test_a_compression_that_is_not_installed_is_told(monkeypatch):
-    """It says what to install, instead of failing at the first batch."""
-    monkeypatch.setattr(producer.codec, "has_lz4", lambda: False)
-    with pytest.raises(ConfigurationError, match=r"pip install 'kafka-python\[lz4\]'"):
-        KafkaBackend("h", compression="lz4")
-
-
-@pytest.mark.parametrize(
-    ("url", "options"),
-    [
-        ("kafka://one", {"hosts": ["one"]}),
-        ("kafka://one:1,two:2/shop.metrics", {"hosts": ["one:1", "two:2"], "topic": "shop.metrics"}),
-        ("kafka://u:p%2F@h/t", {"hosts": ["h"], "topic": "t", "username": "u", "password": "p/"}),
-    ],
-)
-def test_a_url_says_hosts_login_and_topic(url, options):
-    """Everything else stands in its query."""
-    assert KafkaBackend.options_from_url(urlsplit(url)) == options
-
-
-def test_a_url_with_more_than_a_topic_is_refused():
-    """A topic has no slash."""
-    with pytest.raises(ConfigurationError, match="name of the topic"):
-        KafkaBackend.options_from_url(urlsplit("kafka://h/a/b"))
-
-
-def test_no_secret_shows():
-    """Neither repr nor attributes hold the password."""
-    made = KafkaBackend("h", username="u", password="planted")
-    assert repr(made) == "KafkaBackend(hosts=('h:9092',), topic='metrics')"
-    assert "planted" not in str(vars(made))
 
 
 def test_nothing_connects_before_the_first_metric():
@@ -266,11 +157,30 @@ def test_what_nobody_asks_for_is_forgotten(monkeypatch):
     assert list(kafka._unsettled) == ["ff-2", "ff-3", "ff-4"]
 
 
+def test_threads_may_forget_at_the_same_time(monkeypatch):
+    """One that finds the memory changed under its hands looks again."""
+
+    changes = [RuntimeError("changed size during iteration"), StopIteration()]
+
+    class Shared(dict):
+        def __iter__(self):
+            if changes:
+                raise changes.pop()
+            return super().__iter__()
+
+    monkeypatch.setattr(backend, "_MOST_UNSETTLED", 1)
+    kafka = made(Client(*(Future(is_done=False) for _ in range(2))))
+    kafka._unsettled = Shared({"ff-0": Future()})
+    with pytest.raises(BackendTimeout):
+        kafka.write_many(metrics(1, 2))
+    assert list(kafka._unsettled) == ["ff-2"]
+
+
 def test_what_was_handed_over_before_a_failure_is_remembered():
     """The producer is closed in the middle of a batch: what it has may still be delivered."""
     client = Client(Future(is_done=False), errors.IllegalStateError("closed"))
     kafka = made(client)
-    with pytest.raises(BackendUnavailable, match="failed with IllegalStateError"):
+    with pytest.raises(BackendUnavailable, match="closed meanwhile"):
         kafka.write_many(metrics(1, 2))
     assert list(kafka._unsettled) == ["ff-1"]
 
@@ -312,6 +222,21 @@ def test_a_topic_that_cannot_be_found_is_told():
         made(Client(topic_error=errors.KafkaTimeoutError())).write("a", value=1)
     with pytest.raises(BackendDenied, match="may not write to topic t"):
         made(Client(topic_error=errors.TopicAuthorizationFailedError())).write("a", value=1)
+
+
+def test_a_producer_that_was_closed_meanwhile_is_no_missing_topic():
+    """Another thread closed the backend: nobody is told to create a topic that is there."""
+    kafka = KafkaBackend("h", topic="t", timeout=0.05)
+    client = Client()
+
+    def partitions_for(topic):
+        kafka._made = None
+        raise errors.KafkaTimeoutError
+
+    client.partitions_for, kafka._made = partitions_for, client
+    with pytest.raises(BackendUnavailable, match="closed meanwhile") as caught:
+        kafka.write("a", value=1)
+    assert not isinstance(caught.value, BackendDenied)
 
 
 def test_a_direct_write_says_what_became_of_it():
@@ -356,15 +281,3 @@ def test_another_thread_s_connecting_is_not_waited_for_without_end():
     kafka = KafkaBackend("h", timeout=0.05)
     with kafka._lock, pytest.raises(BackendTimeout, match="still connecting"):
         kafka.write("a", value=1)
-
-
-def test_without_the_client_the_extra_is_named():
-    """Importing the backend says what to install."""
-    code = (
-        "import sys; sys.modules['kafka'] = None\n"
-        "from time_execution.exceptions import MissingExtraError\n"
-        "try:\n    import time_execution.backends.kafka\n"
-        "except MissingExtraError as exc:\n    print(exc)"
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "pip install 'timeexecution[kafka]'" in told

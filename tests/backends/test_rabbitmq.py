@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,9 +30,12 @@ from time_execution.types import STORED, Metric, Retry
 class Session:
     """Answers each wait for confirmations by script: nothing confirms, an exception is raised."""
 
-    def __init__(self, *script, open_error=None):
+    max_frame_bytes = 131_072
+
+    def __init__(self, *script, open_error=None, publish_error=None):
         self.script = list(script)
         self.open_error = open_error
+        self.publish_error = publish_error
         self.is_blocked = False
         self.is_alive = True
         self.published = []
@@ -44,6 +49,8 @@ class Session:
         return self.is_alive
 
     def publish(self, body, properties, **_target):
+        if self.publish_error is not None:
+            raise self.publish_error
         self.published.append(properties)
 
     def confirm(self):
@@ -88,6 +95,15 @@ def ids(session):
         ({"ca_certs": "/nowhere/planted"}, "PEM files that can be read"),
         ({"ca_certs": __file__}, "PEM files that can be read"),
         ({"client_cert": __file__}, "PEM files that can be read"),
+        ({"ca_certs": 5}, "PEM files that can be read"),
+        ({"client_key": __file__}, "client_key is of no use without client_cert"),
+        *(({"port": port}, "port must be a whole number from 1 to 65535") for port in (0, 70_000, "5672", True)),
+        ({"heartbeat": 70_000}, "heartbeat must be at most 65535 s"),
+        ({"exchange": "planted\ud800"}, "exchange must be a text that UTF-8 can hold"),
+        ({"user": 5}, "user must be a text, not int"),
+        *(({name: "no"}, f"{name} must be true or false, not str") for name in ("durable", "mandatory", "tls")),
+        ({"client_properties": "planted"}, "client_properties must be a dict of texts"),
+        ({"client_properties": {"planted": object()}}, "client_properties must be a dict of texts"),
     ],
 )
 def test_a_wrong_option_is_told_when_it_is_configured(given, told):
@@ -186,6 +202,17 @@ def test_a_connection_that_fails_is_given_up(exc):
     assert first.published[0].message_id == second.published[0].message_id
 
 
+def test_a_channel_that_is_closed_as_a_message_goes_out_is_given_up():
+    """The client says so by an exception of its own, which nobody gets to see."""
+    first, second = Session(publish_error=exceptions.ChannelWrongStateError("planted")), Session()
+    rabbit = made(first, second)
+    with pytest.raises(BackendUnavailable, match=r"RabbitMQ at h:5672: the connection was lost"):
+        rabbit.write_many(metrics(1))
+    assert first.closed == [0.0]
+    assert rabbit.write_many(metrics(1)) is None
+    assert ids(second) == ["ff-1"]
+
+
 def test_what_a_blocked_server_has_is_not_sent_again():
     """Its connection is kept, and the next attempt waits for the confirmation that is due."""
     session = Session(BackendTimeout("silent"), BackendTimeout("silent"), None)
@@ -245,12 +272,12 @@ def test_metrics_without_ids_have_no_ids_to_tell():
     assert "metric-ids" not in first.headers
 
 
-def test_a_message_too_large_is_not_sent(monkeypatch):
-    """Neither one of too many bytes, nor one whose ids would not fit beside it."""
+def test_a_message_too_large_is_not_sent():
+    """Neither one of too many bytes, nor one whose ids would not fit into a frame of the server's."""
     session = Session()
     with pytest.raises(BatchTooLarge, match="max_message_bytes"):
         made(session, max_message_bytes=10).write_many(metrics(1))
-    monkeypatch.setattr(backend, "_MOST_ID_BYTES", 10)
+    session.max_frame_bytes = 1024 + 10
     with pytest.raises(BatchTooLarge, match="too many metrics"):
         made(session).write_many(metrics(1, 2, 3))
     assert session.published == []
@@ -280,6 +307,12 @@ def test_a_session_that_cannot_be_opened_is_closed():
             "lost (ConnectionClosedByBroker 999)",
         ),
         (exceptions.AMQPHeartbeatTimeout("planted"), BackendUnavailable, "heartbeats"),
+        (
+            AMQPConnectionWorkflowFailed([ssl.SSLCertVerificationError(1, "planted")]),
+            BackendDenied,
+            "not trusted: check ca_certs",
+        ),
+        (ssl.SSLEOFError(8, "planted"), BackendUnavailable, "TLS failed: check port"),
         (AMQPConnectionWorkflowFailed([OSError(), AMQPConnectorStackTimeout()]), BackendUnavailable, "wants TLS"),
         (AMQPConnectionWorkflowFailed([ConnectionRefusedError(1, "planted")]), BackendUnavailable, "no connection"),
     ],
@@ -298,6 +331,20 @@ def test_another_thread_s_sending_is_not_waited_for_without_end():
     rabbit = made()
     with rabbit._lock, pytest.raises(BackendTimeout, match="another thread"):
         rabbit.write("a", value=1)
+
+
+def test_closing_waits_no_longer_than_it_was_told_to():
+    """While another thread is sending, its connection is its own."""
+    session = Session()
+    rabbit = made(session, timeout=30)
+    rabbit.write_many(metrics(1))
+    with rabbit._lock:
+        started = time.monotonic()
+        rabbit.close(0.01)
+        assert time.monotonic() - started < 10
+    assert session.closed == []
+    rabbit.close(0.01)
+    assert session.closed == [0.01]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
-import re
 import socket
 import time
 import uuid
-from datetime import datetime
-from urllib.parse import quote
 
 import pytest
 
 from time_execution.backends.influxdb.v1 import InfluxDBClient, InfluxDBClientError  # isort: skip - without its warnings
 from influxdb.line_protocol import quote_ident
 
-from tests.backends.influxdb_lines import decode
 from tests.fault_server import DROP
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Stream, hostile_metrics, wait_until
 from tests.services.conftest import PORTS
+from tests.services.influxdb_points import expected_of, points, rows_of
 from tests.services.relay import Relay
 from time_execution import flush, settings, time_execution
 from time_execution.backends.base import batch_sender
@@ -28,9 +24,7 @@ from time_execution.backends.influxdb import InfluxBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendDenied, BackendTimeout, BackendUnavailable
-from time_execution.formats.json import encode_value
-from time_execution.formats.line_protocol import column_text, float_of
-from time_execution.formats.snapshot import snapshot_fields
+from time_execution.formats.line_protocol import column_text
 from time_execution.testing import BackendContract
 from time_execution.types import STORED, Metric, Reject
 
@@ -76,30 +70,9 @@ def read(admin, database):
     """Give a function that returns all points: dicts with name, timestamp in nanoseconds, tags and fields."""
 
     def read(of=database, policy=None):
-        names = [name for (name,) in _rows(admin, of, "SHOW MEASUREMENTS")]
-        # One by one: over several measurements at once, a query shows a field in one type only.
-        places = [".".join(quote_ident(part) for part in (policy, name) if part) for name in names]
-        return [
-            point
-            for place in places
-            for series in admin.query(f"SELECT * FROM {place} GROUP BY *", database=of, epoch="ns").raw["series"]
-            for point in _points(series)
-        ]
+        return points(admin, of, policy)
 
     return read
-
-
-def _rows(admin, database, query):
-    series = admin.query(query, database=database).raw.get("series", ())
-    return [row for found in series for row in found["values"]]
-
-
-def _points(series):
-    tags = {decode(key): decode(value) for key, value in series.get("tags", {}).items() if value}
-    for values in series["values"]:
-        row = dict(zip(map(decode, series["columns"]), values, strict=True))
-        fields = {key: value for key, value in row.items() if value is not None}
-        yield {"name": decode(series["name"]), "timestamp": fields.pop("time"), **tags, **fields}
 
 
 class TestInfluxContract(BackendContract):
@@ -121,27 +94,6 @@ class TestInfluxContract(BackendContract):
 
 
 # ---- what arrives --------------------------------------------------------------------------------------------------
-
-
-def expected_of(metric):
-    """Return the point that a metric should be."""
-    fields, _ = snapshot_fields(metric)
-    texts = {"name": fields.pop("name"), "hostname": fields.pop("hostname")}
-    stored = {column_text(key): _expected(value) for key, value in fields.items() if key != "timestamp"}
-    return (
-        texts | {"timestamp": fields["timestamp"]} | {key: value for key, value in stored.items() if value is not None}
-    )
-
-
-def _expected(value):
-    if type(value) in {int, float}:
-        number = float_of(value)
-        return number if math.isfinite(number) else None
-    if type(value) in {bool, type(None)}:
-        return value
-    text = value if type(value) is str else encode_value(value)
-    text = text[1:-1] if type(value) is datetime else text
-    return re.sub("[\ud800-\udfff]", lambda found: quote(found[0], errors="surrogatepass"), text)
 
 
 def test_10_000_hostile_metrics_come_back(make, read):
@@ -187,14 +139,14 @@ def test_precisions_are_told_to_the_server(make, read, precision, unit):
 def test_integers_are_integers_when_asked_for(make, read, admin, database):
     """The server says so itself."""
     make(integers=True).write("a", value=1, count=3, ratio=0.5)
-    rows = _rows(admin, database, "SHOW FIELD KEYS")
+    rows = rows_of(admin, database, "SHOW FIELD KEYS")
     assert dict(rows) == {"value": "float", "count": "integer", "ratio": "float"}
 
 
 def test_tags_are_tags(make, admin, database):
     """Those named, beside hostname and origin; all else is a field."""
     make(tags=["area"]).write("a", value=1, hostname="h", origin="api", area="eu", status="ok")
-    assert [key for (key,) in _rows(admin, database, "SHOW TAG KEYS")] == ["area", "hostname", "origin"]
+    assert [key for (key,) in rows_of(admin, database, "SHOW TAG KEYS")] == ["area", "hostname", "origin"]
 
 
 def test_compressed_requests_arrive(make, read):
@@ -294,7 +246,7 @@ def test_wrong_credentials_are_told_once_and_asked_seldom(make, caplog, login):
         wait_until(lambda: queue.stats()["last_error"])
         assert not queue.flush(0.5)
         stats = queue.stats()
-    assert "refuses the credentials; check host, database" in stats["last_error"]
+    assert "refuses the credentials; check username and password" in stats["last_error"]
     assert stats["retried"] == 0
     lines = [record.getMessage() for record in caplog.records if "BackendDenied" in record.getMessage()]
     assert len(lines) == 1

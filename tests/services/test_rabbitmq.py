@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -10,21 +9,19 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
-import pika
 import pytest
 
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Relay, Stream, assert_same, hostile_metrics, wait_until
 from tests.services.conftest import PORTS
+from tests.services.rabbitmq_queue import Queue, metrics, numbers, once
 from time_execution import flush, settings, time_execution
 from time_execution.backends.rabbitmq import RabbitMQBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendDenied, BackendTimeout, BackendUnavailable, BatchTooLarge
 from time_execution.testing import BackendContract
-from time_execution.types import Metric
 
 USER, PASSWORD = "timeexecution", "secret-of-rabbitmq"
 CONTROL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
@@ -33,48 +30,6 @@ CONTROL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 @pytest.fixture(scope="module")
 def port(servers):
     return servers.port("rabbitmq")
-
-
-class Queue:
-    """A queue of its own, bound to an exchange of its own, read by the official client."""
-
-    def __init__(self, port, **arguments):
-        self.name = self.exchange = f"test-{uuid.uuid4().hex}"
-        self.messages = []
-        self._port = port
-        self.connection: Any = None
-        self.channel: Any = None
-        self.connect()
-        self.channel.exchange_declare(self.exchange, exchange_type="fanout", durable=True)
-        self.channel.queue_declare(self.name, durable=True, arguments=arguments)
-        self.channel.queue_bind(self.name, self.exchange)
-
-    def connect(self):
-        """Connect, again where the server has closed the connection."""
-        if self.connection is not None:
-            with contextlib.suppress(pika.exceptions.AMQPError):
-                self.connection.close()
-        self.connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self._port, heartbeat=0))
-        self.channel = self.connection.channel()
-
-    def read(self):
-        """Return all messages so far, as pairs of properties and documents."""
-        while True:
-            method, properties, body = self.channel.basic_get(self.name, auto_ack=True)
-            if method is None:
-                return self.messages
-            self.messages.append((properties, json.loads(body)))
-
-    def documents(self):
-        """Return all metrics so far."""
-        return [found for _, documents in self.read() for found in documents]
-
-    def close(self):
-        if self.connection.is_closed:
-            self.connect()
-        self.channel.queue_delete(self.name)
-        self.channel.exchange_delete(self.exchange)
-        self.connection.close()
 
 
 @pytest.fixture
@@ -127,24 +82,6 @@ def control(servers, port):
         )
 
     return command
-
-
-def metrics(count, start=0):
-    """Return metrics as a queue hands them over."""
-    return [
-        Metric({"name": "a.b", "value": number, "number": number}, id=f"00000000000000ff-{number}")
-        for number in range(start, start + count)
-    ]
-
-
-def numbers(queue):
-    return [document["number"] for document in queue.documents()]
-
-
-def once(messages):
-    """Return the numbers of messages, those with an identity that was there before left out, as consumers may do."""
-    by_id = {properties.message_id: documents for properties, documents in messages}
-    return [document["number"] for documents in by_id.values() for document in documents]
 
 
 class TestRabbitMQContract(BackendContract):
@@ -217,7 +154,7 @@ def test_it_speaks_tls(servers, make, queue):
     """A certificate is checked against the authority given; without it, nothing is sent."""
     at = servers.port("rabbitmq-tls")
     cafile = str(servers.data("rabbitmq") / "tls" / "ca.pem")
-    with pytest.raises(BackendUnavailable, match="TLS failed: check port and certificates"):
+    with pytest.raises(BackendDenied, match="its certificate is not trusted: check ca_certs"):
         make(at=at, tls=True).write("a", value=1)
     make("localhost", at, ca_certs=cafile, user=USER, password=PASSWORD).write("b", value=2)
     assert [document["name"] for document in queue.documents()] == ["b"]
@@ -341,6 +278,19 @@ def test_a_message_beyond_the_server_s_own_limit_is_halved(make, control, queue)
     finally:
         control("eval", "application:set_env(rabbit, max_message_size, 134217728).")
     assert numbers(queue) == list(range(5))
+
+
+def test_ids_that_do_not_fit_into_the_server_s_frames_are_halved(make, control, queue):
+    """A header has to fit in one frame, and the server says how large that may be."""
+    control("eval", "application:set_env(rabbit, frame_max, 8192).")
+    try:
+        with ThreadedBackend(make(), bulk_timeout=0.05, bulk_size=1000) as delivery:
+            delivery.bulk_write(metrics(1000))
+            assert delivery.flush(20)
+            check_conservation(delivery.stats(), offered=1000, pending=0)
+    finally:
+        control("eval", "application:set_env(rabbit, frame_max, 131072).")
+    assert numbers(queue) == list(range(1000))
 
 
 def test_a_blocked_connection_loses_and_doubles_nothing(make, control, queue):

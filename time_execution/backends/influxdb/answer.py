@@ -14,10 +14,12 @@ _NOT_FOUND = 404
 _UNPROCESSABLE = 422
 _MAX_SAID = 500
 _DROPPED = re.compile(r"\bdropped=(\d+)")
-_ADVICE = (
-    "check host, database and retention_policy, and that the user may write there; with protocol 2.x check url, org, "
-    "bucket and token"
-)
+# What to do about a refusal: of a login, of a token.
+_ADVICE: Mapping[int, tuple[str, str]] = {
+    401: ("check username and password", "check token, org and bucket"),
+    403: ("GRANT it WRITE on the database", "check token, org and bucket"),
+}
+_ANY_ADVICE = ("check host, port and protocol", "check url, org, bucket and protocol")
 
 
 class RefusedError(BackendRejected):
@@ -40,7 +42,9 @@ class DatabaseMissingError(BackendDenied):
     """There is no such database."""
 
 
-def error_for(status: int, headers: Mapping[str, str], body: bytes, *, server: str) -> BackendError:
+def error_for(
+    status: int, headers: Mapping[str, str], body: bytes, *, server: str, by_token: bool = False
+) -> BackendError:
     """Return the error to raise for an answer that is no success.
 
     Args:
@@ -48,6 +52,7 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes, *, server: s
         headers: Of the answer.
         body: What of its text was read; never quoted in the message.
         server: Names the server.
+        by_token: Whether a token shows that we may write, and not a login.
     """
     said = _said(body)
     if "retention policy not found" in said:
@@ -56,7 +61,7 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes, *, server: s
         return DatabaseMissingError(f"{server} has no such database, and it was not created; create it there")
     if status in {_BAD_REQUEST, _UNPROCESSABLE}:
         return RefusedError(f"{server} answered {status}: it does not take some of the metrics", said=said)
-    return error_of(status, headers, server=server, advice=_ADVICE)
+    return error_of(status, headers, server=server, advice=_ADVICE.get(status, _ANY_ADVICE)[by_token])
 
 
 def _said(body: bytes) -> str:

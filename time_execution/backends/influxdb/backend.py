@@ -111,8 +111,13 @@ class InfluxBackend(BaseMetricsBackend):
         self.protocol, self.server, self.target = options.protocol, options.server, options.target
         self._moments = Moments()
         self._connect, self._point = _ways(options, self._moments)
-        self._connection: _Connection | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what belongs to one process."""
+        self._process = os.getpid()
         self._lock = threading.RLock()
+        self._connection: _Connection | None = None
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -152,18 +157,21 @@ class InfluxBackend(BaseMetricsBackend):
 
     def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing here waits for others
         """Close the connection; idempotent. A later batch opens it again."""
+        self.after_fork()
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def after_fork(self) -> None:
-        """Forget the parent's connection without closing it."""
-        self._lock = threading.RLock()
-        _inherited.append(self._connection)
-        self._connection = None
+        """Forget the parent's connection without closing it; done by the child's first batch, too."""
+        if self._process != os.getpid():
+            if self._connection is not None:
+                _inherited.append(self._connection)
+            self._begin()
 
     def _send(self, points: Sequence[Any]) -> None:
+        self.after_fork()
         connection = self._connection
         if connection is None:
             with self._lock:

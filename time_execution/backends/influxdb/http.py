@@ -27,9 +27,13 @@ _MAX_BODY = 16 * 1024
 # The first that fits.
 _ERRORS: tuple[tuple[type[Exception], type[BackendError], str], ...] = (
     (requests.exceptions.SSLError, BackendDenied, "TLS with {} failed; check tls, ca_certs and verify_certs"),
-    (requests.exceptions.Timeout, BackendTimeout, "{} did not answer in time"),
+    (
+        requests.exceptions.Timeout,
+        BackendTimeout,
+        "{} did not answer in time; check that it is up, or set a longer timeout",
+    ),
     (requests.exceptions.ConnectionError, BackendUnavailable, "{} cannot be reached; check host and port"),
-    (requests.exceptions.RequestException, BackendUnavailable, "the exchange with {} failed"),
+    (requests.exceptions.RequestException, BackendUnavailable, "the exchange with {} failed; check host and port"),
 )
 
 

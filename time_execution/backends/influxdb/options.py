@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from time_execution.address import Host, host_of
 from time_execution.exceptions import ConfigurationError
-from time_execution.formats.line_protocol import UNITS
+from time_execution.formats.line_protocol import ALWAYS_TAGS, UNITS
 from time_execution.types import NAME, TIMESTAMP
 
 Protocol = Literal["0.8", "1.x", "2.x"]
@@ -50,6 +50,7 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
 }
 _UDP_PORTS = {OLD: 4444, LINES: 8089}
 _HIGHEST_PORT = 65_535
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class Options:
         for check in (_check_kinds, _check_numbers, _check_use, _check_tags):
             check(self)
         host = _host_of_url(self.url) if self.url is not None else host_of(self.host)
-        port = host.port or (443 if self.url and self.url.startswith("https") else self.port)
+        port = host.port or (443 if self.url and self.url.lower().startswith("https") else self.port)
         udp_port = self.udp_port or _UDP_PORTS.get(self.protocol)
         address = Host(host.name, udp_port if self.use_udp else port)
         filled: dict[str, Any] = {
@@ -129,7 +130,8 @@ def _check_kinds(options: Options) -> None:
         value = getattr(options, key)
         if value not in choices and (value is not None or key in _REQUIRED):
             raise ConfigurationError(f"{key} must be one of {', '.join(choices)}")
-    if options.ca_certs is not None and not Path(options.ca_certs).is_file():
+    file: object = options.ca_certs
+    if file is not None and not (isinstance(file, (str, os.PathLike)) and Path(file).is_file()):
         raise ConfigurationError("ca_certs must be the path of a file with certificates")
 
 
@@ -141,8 +143,8 @@ def _check_numbers(options: Options) -> None:
         if type(port) is not int or not 0 < port <= _HIGHEST_PORT:
             raise ConfigurationError(f"{key} must be a whole number from 1 to {_HIGHEST_PORT}")
     timeout = options.timeout
-    if type(timeout) not in {int, float} or not 0 < timeout < float("inf"):
-        raise ConfigurationError("timeout must be a number of seconds above 0")
+    if type(timeout) not in {int, float} or not 0 < timeout < _DAY:
+        raise ConfigurationError("timeout must be a number of seconds above 0, and less than a day")
 
 
 def _check_use(options: Options) -> None:
@@ -150,6 +152,14 @@ def _check_use(options: Options) -> None:
     for key, protocols in _ONLY_FOR.items():
         if getattr(options, key) not in {None, False} and options.protocol not in protocols:
             raise ConfigurationError(f"{key} is an option of protocol {' and '.join(protocols)} only")
+    if options.password is not None and options.username is None:
+        raise ConfigurationError("password is of no use without username")
+    # What somebody believes to be encrypted must not go out in the clear.
+    is_https = options.tls if options.url is None else options.url.lower().startswith("https://")
+    if options.tls and not is_https:
+        raise ConfigurationError("url must begin with https:// where tls is asked for")
+    if options.ca_certs is not None and not is_https:
+        raise ConfigurationError("ca_certs is of no use without tls, or a url that begins with https://")
     if options.protocol == OLD and options.precision == "ns":
         raise ConfigurationError("precision must be us, ms or s with protocol 0.8")
     if options.use_udp:
@@ -164,6 +174,8 @@ def _check_tags(options: Options) -> None:
     tags = options.tags
     if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in tags):
         raise ConfigurationError(f"tags must be a list of names of fields, got {_shown(tags)}")
+    if options.value_field in (NAME, TIMESTAMP, *ALWAYS_TAGS):
+        raise ConfigurationError("value_field must name a field, not the name, the timestamp or a tag")
     for taken in (NAME, TIMESTAMP, options.value_field):
         if taken in tags:
             raise ConfigurationError(f"tags must not name {taken}, which has its own place in a point")

@@ -57,8 +57,11 @@ class Packets:
         try:
             for packet in packets:
                 self._socket.send(packet)
-        except OSError as exc:
+        except ConnectionRefusedError as exc:
             raise BackendUnavailable(f"nobody listens to {self._server}; check host and udp_port") from exc
+        except OSError as exc:
+            why = exc.strerror or type(exc).__name__
+            raise BackendUnavailable(f"the system sends nothing to {self._server} ({why}); check host") from exc
 
     def close(self) -> None:
         """Close the socket."""

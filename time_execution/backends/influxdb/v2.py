@@ -27,8 +27,12 @@ _MAX_BODY = 16 * 1024
 # The first that fits; of a connection that is refused, urllib3 1.x says that it timed out.
 _ERRORS: tuple[tuple[type[Exception], type[BackendError], str], ...] = (
     (urllib3.exceptions.NewConnectionError, BackendUnavailable, "{} cannot be reached; check host and port, or url"),
-    (urllib3.exceptions.TimeoutError, BackendTimeout, "{} did not answer in time"),
-    (urllib3.exceptions.HTTPError, BackendUnavailable, "the exchange with {} failed"),
+    (
+        urllib3.exceptions.TimeoutError,
+        BackendTimeout,
+        "{} did not answer in time; check that it is up, or set a longer timeout",
+    ),
+    (urllib3.exceptions.HTTPError, BackendUnavailable, "the exchange with {} failed; check host and port, or url"),
 )
 
 
@@ -68,6 +72,9 @@ class Connection:
 class _InTime:
     """Stands before the client's connections: an answer that drips in is not waited for, as the client would, for ever.
 
+    Nor does the client see a failure: it would log the server's words, which quote points, by functions that set the
+    program's logging up.
+
     Args:
         pool: The connections.
         server: Names the server in messages.
@@ -81,10 +88,10 @@ class _InTime:
         self.clear = pool.clear
 
     def request(self, method: str, url: str, **options: Any) -> urllib3.HTTPResponse:
-        """Return an answer, the beginning of its body read.
+        """Return the answer that InfluxDB gives to a write that it has stored.
 
         Raises:
-            BackendUnavailable: When it is a success, though not the one that InfluxDB answers a write with.
+            BackendError: For any other answer.
         """
         response: Any = self._pool.request(method, url, **{**options, "preload_content": False})
         deadline, body = time.monotonic() + self._timeout, bytearray()
@@ -96,7 +103,9 @@ class _InTime:
             if time.monotonic() > deadline:
                 response.close()
                 raise urllib3.exceptions.TimeoutError
-        if is_success(response.status) and response.status != _NO_CONTENT:
+        if not is_success(response.status):
+            raise error_for(response.status, response.headers, bytes(body), server=self._server, by_token=True)
+        if response.status != _NO_CONTENT:
             raise BackendUnavailable(f"what answers at {self._server} is no InfluxDB; check host and port, or url")
         return urllib3.HTTPResponse(io.BytesIO(body), response.headers, response.status, reason=response.reason)
 
@@ -105,10 +114,8 @@ class _InTime:
 def _understood(server: str) -> Iterator[None]:
     try:
         yield
-    except ApiException as exc:
-        if not exc.status:
-            raise BackendDenied(f"TLS with {server} failed; check url, tls, ca_certs and verify_certs") from exc
-        raise error_for(exc.status, dict(exc.headers or {}), (exc.body or "").encode(), server=server) from exc
+    except ApiException as exc:  # of all that can happen here, it makes one of this only
+        raise BackendDenied(f"TLS with {server} failed; check url, tls, ca_certs and verify_certs") from exc
     except urllib3.exceptions.HTTPError as exc:
         for kind, error, text in _ERRORS:
             if isinstance(exc, kind):

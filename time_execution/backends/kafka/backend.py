@@ -73,7 +73,8 @@ class KafkaBackend(BaseMetricsBackend):
         compression: ``gzip``, or ``snappy``, ``lz4`` or ``zstd``, for which kafka-python wants further packages.
         security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``. By default ``SASL_SSL`` with a
             login, ``SSL`` with any option ``ssl_…``, else ``PLAINTEXT``.
-        sasl_mechanism: ``PLAIN`` (the default), ``SCRAM-SHA-256``, ``SCRAM-SHA-512``, ``GSSAPI`` or ``OAUTHBEARER``.
+        sasl_mechanism: ``PLAIN`` (the default), ``SCRAM-SHA-256``, ``SCRAM-SHA-512``, ``GSSAPI``, ``OAUTHBEARER`` or
+            ``AWS_MSK_IAM``.
         username: For SASL.
         password: For SASL.
         client: A `KafkaProducer` to send with, without serializers; its maker closes it. Of the other options, `topic`
@@ -147,7 +148,8 @@ class KafkaBackend(BaseMetricsBackend):
         Raises:
             BackendTimeout: When nothing is confirmed in time; the producer goes on trying.
             BackendDenied: When there is no such topic, or the brokers refuse credentials or rights.
-            BackendUnavailable: When no broker can be reached, or nothing of the batch was stored for other reasons.
+            BackendUnavailable: When no broker can be reached, another thread closes the backend, or nothing of the
+                batch was stored for other reasons.
         """
         if not metrics:
             return None
@@ -215,6 +217,8 @@ class KafkaBackend(BaseMetricsBackend):
         try:
             producer.partitions_for(self.topic)
         except KafkaTimeoutError as exc:
+            if self._given is None and self._made is not producer:
+                raise BackendUnavailable(f"{self._place}: the producer was closed meanwhile") from exc
             advice = "create it, or check that the login is right and that this user may describe it"
             msg = f"{self._place}: topic {self.topic} was not found within {self._timeout:g} s: {advice}"
             raise BackendDenied(msg) from exc
@@ -300,7 +304,8 @@ class KafkaBackend(BaseMetricsBackend):
     def _remember(self, metric: Metric, future: Any) -> None:
         if metric.id:
             while len(self._unsettled) >= _MOST_UNSETTLED:
-                self._unsettled.pop(next(iter(self._unsettled)), None)
+                with contextlib.suppress(RuntimeError, StopIteration):  # other threads do the same
+                    self._unsettled.pop(next(iter(self._unsettled)), None)
             self._unsettled[metric.id] = future
 
     def _discard(self, producer: Any, exc: Exception) -> None:

@@ -53,6 +53,7 @@ _MEANINGS: Mapping[str, tuple[type[BackendError], str]] = {
         BackendUnavailable,
         "no broker answered: check hosts, ports, security_protocol and certificates (the logger 'kafka' says more)",
     ),
+    "IllegalStateError": (BackendUnavailable, "the producer was closed meanwhile: the next batch makes another"),
     "KafkaTimeoutError": (BackendTimeout, "not delivered in time; sent again, a record may be there twice"),
     "OSError": (BackendUnavailable, "no connection: check hosts, ports, security_protocol and certificates"),
 }

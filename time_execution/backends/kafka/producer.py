@@ -36,6 +36,7 @@ Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # as the brokers have it
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_MECHANISMS = (*_WITH_PASSWORD, "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
 _LOGIN_ERRORS = (IllegalSaslStateError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 _FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 # Options of the client that go by another name here, or that what this backend promises hangs on.
@@ -204,7 +205,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
         if name not in known:
             raise ConfigurationError(f"unknown option {name!r}{suggestion(name, known)} of the Kafka producer")
     for name in _FILES:
-        if options.get(name) is not None and not Path(options[name]).is_file():
+        path = options.get(name)
+        if path is not None and not (isinstance(path, (str, os.PathLike)) and Path(path).is_file()):
             raise ConfigurationError(f"{name} must be the path of a file")
 
 
@@ -239,7 +241,10 @@ def _security(
             raise ConfigurationError(f"username, password and sasl_mechanism have no meaning with {protocol}")
         return {"security_protocol": protocol}
     mechanism = sasl_mechanism or "PLAIN"
-    if mechanism in _WITH_PASSWORD and not (username and password):
-        raise ConfigurationError(f"sasl_mechanism {mechanism} needs username and password")
+    if mechanism not in _MECHANISMS:
+        raise ConfigurationError(f"sasl_mechanism must be one of {', '.join(_MECHANISMS)}")
+    is_complete = all(text and isinstance(text, str) for text in (username, password))
+    if mechanism in _WITH_PASSWORD and not is_complete:
+        raise ConfigurationError(f"sasl_mechanism {mechanism} needs username and password, as texts")
     login = {"sasl_plain_username": username, "sasl_plain_password": password}
     return {"security_protocol": protocol, "sasl_mechanism": mechanism, **login}

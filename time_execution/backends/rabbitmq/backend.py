@@ -16,10 +16,12 @@ from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.rabbitmq.meaning import error_of
 from time_execution.backends.rabbitmq.options import (
     check_numbers,
+    check_switches,
     check_texts,
     check_type,
     hosts_of,
     session_maker,
+    shown_properties,
     tls_context,
     user_of,
 )
@@ -44,8 +46,8 @@ SCHEMA_VERSION = 1
 """Rises when a consumer of the documents would have to be changed."""
 
 _PERSISTENT = 2
-# Headers have to fit in one frame, which is 128 KiB by default.
-_MOST_ID_BYTES = 100_000
+# Headers have to fit in one frame: what they hold beside the ids, with room to spare.
+_OTHER_HEADER_BYTES = 1024
 # Sessions of a parent process, kept from being collected: its sockets are not for the child to close.
 _inherited: list[Session] = []
 
@@ -131,18 +133,18 @@ class RabbitMQBackend(BaseMetricsBackend):
         ca_certs: str | None = None,
         client_cert: str | None = None,
         client_key: str | None = None,
-        client_properties: Mapping[str, Any] | None = None,
+        client_properties: Mapping[str, str] | None = None,
     ) -> None:
-        check_texts(password=password, exchange=exchange, virtual_host=virtual_host, routing_key=routing_key)
+        login = {"user": user_of(user, username), "password": password}
+        check_texts(**login, exchange=exchange, virtual_host=virtual_host, routing_key=routing_key)
+        check_switches(durable=durable, mandatory=mandatory, tls=tls)
         check_numbers(max_message_bytes=max_message_bytes, heartbeat=heartbeat, timeout=timeout)
         check_type(exchange_type)
-        login = {"user": user_of(user, username), "password": password}
         context = tls_context(tls=tls, ca_certs=ca_certs, client_cert=client_cert, client_key=client_key)
         places = hosts_of(hosts, host, port=port, tls=context is not None)
-        properties = {"connection_name": "time_execution", **(client_properties or {})}
+        properties = shown_properties(client_properties)
         shared = {"virtual_host": virtual_host, "heartbeat": heartbeat, "client_properties": properties}
-        self.hosts = tuple(str(place) for place in places)
-        self.exchange, self.virtual_host = exchange, virtual_host
+        self.hosts, self.exchange, self.virtual_host = tuple(map(str, places)), exchange, virtual_host
         self._target: dict[str, Any] = {"exchange": exchange, "routing_key": routing_key, "mandatory": mandatory}
         self._absent: dict[str, Any] = {"exchange_type": exchange_type, "durable": durable}
         self._max_message_bytes, self._timeout = max_message_bytes, timeout
@@ -207,10 +209,12 @@ class RabbitMQBackend(BaseMetricsBackend):
         """Close the connection; idempotent. A later batch opens another.
 
         Args:
-            timeout: The longest wait for the server's farewell, in seconds; None for the backend's own.
+            timeout: The longest wait for another thread to have sent, and then for the server's farewell, in seconds;
+                None for the backend's own. While another thread sends for longer, its connection stays.
         """
-        with contextlib.suppress(BackendTimeout), self._exclusively():
-            self._drop(self._timeout if timeout is None else timeout)
+        longest = self._timeout if timeout is None else timeout
+        with contextlib.suppress(BackendTimeout), self._exclusively(longest):
+            self._drop(longest)
 
     def after_fork(self) -> None:
         """Forget the parent's connection without touching its socket; done by the child's first batch, too."""
@@ -220,9 +224,9 @@ class RabbitMQBackend(BaseMetricsBackend):
             self._begin()
 
     @contextlib.contextmanager
-    def _exclusively(self) -> Iterator[None]:
+    def _exclusively(self, longest: float | None = None) -> Iterator[None]:
         self.after_fork()
-        if not self._lock.acquire(timeout=2 * self._timeout):
+        if not self._lock.acquire(timeout=2 * self._timeout if longest is None else longest):
             raise BackendTimeout(f"{self._place}: another thread is still sending")
         try:
             yield
@@ -251,7 +255,8 @@ class RabbitMQBackend(BaseMetricsBackend):
         """
         message = self._unsettled
         if message is not None and _ids_of(metrics[: message.size]) == message.metric_ids:
-            self._confirm(session)
+            with self._settling(session):
+                session.confirm()
             return message.size
         if session.is_blocked:
             raise self._blocked()
@@ -259,7 +264,8 @@ class RabbitMQBackend(BaseMetricsBackend):
 
     def _publish(self, session: Session, metrics: Sequence[Metric]) -> None:
         message = _message_of(metrics)
-        if len(message.body) > self._max_message_bytes or len(message.metric_ids) > _MOST_ID_BYTES:
+        most_ids = session.max_frame_bytes - _OTHER_HEADER_BYTES
+        if len(message.body) > self._max_message_bytes or len(message.metric_ids) > most_ids:
             raise BatchTooLarge(
                 f"{self._place}: the message is larger than max_message_bytes, or holds too many metrics"
             )
@@ -270,13 +276,15 @@ class RabbitMQBackend(BaseMetricsBackend):
         properties = properties_of(
             content_type=CONTENT_TYPE, delivery_mode=_PERSISTENT, message_id=message.id, headers=headers
         )
-        session.publish(message.body, properties, **self._target)
-        self._confirm(session)
-
-    def _confirm(self, session: Session) -> None:
-        """Wait for what is published; a connection that does not tell is given up, unless the server blocks it."""
-        try:
+        with self._settling(session):
+            session.publish(message.body, properties, **self._target)
             session.confirm()
+
+    @contextlib.contextmanager
+    def _settling(self, session: Session) -> Iterator[None]:
+        """In this block, give up a connection that fails or does not answer, unless the server blocks it."""
+        try:
+            yield
         except BackendTimeout as exc:
             if session.is_blocked:
                 raise self._blocked() from exc
@@ -304,7 +312,9 @@ class RabbitMQBackend(BaseMetricsBackend):
 
     def _error(self, exc: BaseException) -> BackendError:
         if isinstance(exc, BackendTimeout):
-            return BackendTimeout(f"{self._place}: no answer within {self._timeout:g} s")
+            return BackendTimeout(
+                f"{self._place}: no answer within {self._timeout:g} s: check that it is up, or set a longer timeout"
+            )
         if isinstance(exc, RefusedError) and exc.reply_code is None:
             return BackendUnavailable(f"{self._place}: the message was refused; is a queue of {self.exchange} full?")
         return error_of(exc, place=self._place, exchange=self.exchange, virtual_host=self.virtual_host)

@@ -37,6 +37,10 @@ _NAMES: Mapping[str, tuple[type[BackendError], str]] = {
         BackendUnavailable,
         "no answer in time: check host and port, and whether it wants TLS",
     ),
+    "SSLCertVerificationError": (
+        BackendDenied,
+        "its certificate is not trusted: check ca_certs, and that it is for the host as written here",
+    ),
     "AMQPHeartbeatTimeout": (BackendUnavailable, "the server has stopped to answer heartbeats"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from time_execution.address import Host, host_of, host_texts
@@ -15,6 +15,7 @@ _TLS_PORT = 5671
 _TYPES = ("fanout", "topic", "direct", "headers")
 _LONGEST_NAME = 255  # a short string of AMQP
 _DAY = 86_400
+_HIGHEST = 65_535
 
 
 def session_maker(places: Sequence[Host], *, timeout: float, **options: Any) -> Callable[[], Session]:
@@ -36,8 +37,10 @@ def hosts_of(
     """Return hosts with a port each: their own, else the one given, else the usual one.
 
     Raises:
-        ConfigurationError: When one is written wrong, or none is given.
+        ConfigurationError: When one is written wrong, or none is given, or the port is none.
     """
+    if port is not None and (type(port) is not int or not 0 < port <= _HIGHEST):
+        raise ConfigurationError(f"port must be a whole number from 1 to {_HIGHEST}")
     usual = port or (_TLS_PORT if tls else _PORT)
     found = (host_of(text) for text in host_texts(hosts, host))
     return tuple(Host(name, given or usual) for name, given in found)
@@ -51,13 +54,15 @@ def tls_context(
     Raises:
         ConfigurationError: When a file cannot be read, or is none of certificates.
     """
+    if client_key is not None and client_cert is None:
+        raise ConfigurationError("client_key is of no use without client_cert")
     if not (tls or ca_certs or client_cert):
         return None
     try:
         context = ssl.create_default_context(cafile=ca_certs)
         if client_cert is not None:
             context.load_cert_chain(client_cert, client_key)
-    except (OSError, ValueError) as exc:  # `ssl.SSLError` is an `OSError`
+    except (OSError, TypeError, ValueError) as exc:  # `ssl.SSLError` is an `OSError`
         raise ConfigurationError("ca_certs, client_cert and client_key must be PEM files that can be read") from exc
     return context
 
@@ -70,7 +75,8 @@ def user_of(user: str | None, username: str | None) -> str:
     """
     if user is not None and username is not None:
         raise ConfigurationError("user and username are two names of one parameter; give one of them")
-    return user or username or "guest"
+    found = user if user is not None else username
+    return "guest" if found is None else found
 
 
 def check_type(exchange_type: Any) -> None:
@@ -92,8 +98,36 @@ def check_texts(**texts: Any) -> None:
     for option, text in texts.items():
         if not isinstance(text, str):
             raise ConfigurationError(f"{option} must be a text, not {type(text).__name__}")
-        if option != "password" and len(text.encode(errors="replace")) > _LONGEST_NAME:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ConfigurationError(f"{option} must be a text that UTF-8 can hold")
+        if option != "password" and len(text.encode()) > _LONGEST_NAME:
             raise ConfigurationError(f"{option} must have at most {_LONGEST_NAME} bytes")
+
+
+def check_switches(**switches: Any) -> None:
+    """Raise for what is neither true nor false: a text such as ``no`` would count as true.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    for option, switch in switches.items():
+        if not isinstance(switch, bool):
+            raise ConfigurationError(f"{option} must be true or false, not {type(switch).__name__}")
+
+
+def shown_properties(given: Any) -> dict[str, Any]:
+    """Return what the server's management shows of a connection.
+
+    Args:
+        given: The option ``client_properties``.
+
+    Raises:
+        ConfigurationError: When it is no mapping of texts.
+    """
+    found = {} if given is None else given
+    if not (isinstance(found, Mapping) and all(isinstance(text, str) for pair in found.items() for text in pair)):
+        raise ConfigurationError("client_properties must be a dict of texts")
+    return {"connection_name": "time_execution", **found}
 
 
 def check_numbers(*, max_message_bytes: Any, heartbeat: Any, timeout: Any) -> None:
@@ -107,3 +141,5 @@ def check_numbers(*, max_message_bytes: Any, heartbeat: Any, timeout: Any) -> No
     for option, number, least in (("max_message_bytes", max_message_bytes, 1), ("heartbeat", heartbeat, 0)):
         if type(number) is not int or number < least:
             raise ConfigurationError(f"{option} must be a whole number of at least {least}")
+    if heartbeat > _HIGHEST:
+        raise ConfigurationError(f"heartbeat must be at most {_HIGHEST} s")

@@ -92,6 +92,11 @@ class Session:
         self._ask(self._channel.confirm_delivery, self._on_confirmed)
         self._channel.add_on_return_callback(self._on_returned)
 
+    @property
+    def max_frame_bytes(self) -> int:
+        """The largest frame that client and server agreed on."""
+        return int(self._connection.params.frame_max)
+
     def publish(self, body: bytes, properties: Any, *, exchange: str, routing_key: str, mandatory: bool) -> None:
         """Send a message without waiting."""
         self._published += 1

@@ -1,0 +1,132 @@
+"""What `KafkaBackend` makes of its options, as arguments and in a URL: without a broker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from time_execution.backends.kafka import KafkaBackend, producer
+from time_execution.exceptions import ConfigurationError
+
+
+def options_of(monkeypatch, **given):
+    """Return what a producer is made with."""
+    monkeypatch.setattr(producer, "Producer", lambda **options: options)
+    return KafkaBackend("h", **given)._connect()
+
+
+def test_a_producer_is_idempotent_and_confirmed_by_all(monkeypatch):
+    """What the promises hang on is set, and cannot be set otherwise."""
+    options = options_of(monkeypatch, timeout=7.0, delivery_timeout=60.0)
+    assert (options["acks"], options["enable_idempotence"]) == ("all", True)
+    assert options["bootstrap_servers"] == ["h:9092"]
+    assert options["request_timeout_ms"] == options["max_block_ms"] == 7000
+    assert options["delivery_timeout_ms"] >= 60_000
+    assert options["security_protocol"] == "PLAINTEXT"
+
+
+def test_the_client_s_own_options_go_before_our_defaults(monkeypatch):
+    """Who knows better may say so."""
+    assert options_of(monkeypatch, linger_ms=3, client_id="shop")["linger_ms"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "protocol", "mechanism"),
+    [
+        ({"username": "u", "password": "p"}, "SASL_SSL", "PLAIN"),
+        ({"username": "u", "password": "p", "sasl_mechanism": "SCRAM-SHA-256"}, "SASL_SSL", "SCRAM-SHA-256"),
+        ({"username": "u", "password": "p", "security_protocol": "SASL_PLAINTEXT"}, "SASL_PLAINTEXT", "PLAIN"),
+        ({"sasl_mechanism": "GSSAPI"}, "SASL_SSL", "GSSAPI"),
+        ({"ssl_cafile": __file__}, "SSL", None),
+        ({"ssl_check_hostname": False}, "SSL", None),
+    ],
+)
+def test_what_is_not_said_of_security_is_the_safest(monkeypatch, given, protocol, mechanism):
+    """A password is never sent in the clear because somebody forgot an option."""
+    options = options_of(monkeypatch, **given)
+    assert (options["security_protocol"], options.get("sasl_mechanism")) == (protocol, mechanism)
+    assert options.get("sasl_plain_password") == given.get("password")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"topic": "a b"}, "topic must be"),
+        ({"topic": ".."}, "topic must be"),
+        ({"topic": "x" * 250}, "topic must be"),
+        ({"timeout": 0}, "timeout must be a number of seconds"),
+        ({"timeout": True}, "timeout must be a number of seconds"),
+        ({"delivery_timeout": "soon"}, "delivery_timeout must be a number of seconds"),
+        ({"delivery_timeout": 1.0}, "delivery_timeout must be at least timeout"),
+        ({"compression": "brotli"}, "compression must be one of gzip, snappy, lz4, zstd"),
+        ({"security_protocol": "TLS"}, "security_protocol must be one of"),
+        ({"username": "u"}, "needs username and password"),
+        ({"password": "planted"}, "needs username and password"),
+        ({"username": "u", "password": "planted", "security_protocol": "SSL"}, "no meaning with SSL"),
+        ({"ssl_cafile": "/nowhere/planted"}, "ssl_cafile must be the path of a file"),
+        ({"acks": 1}, "acks is set by this backend"),
+        ({"value_serializer": str}, "value_serializer is set by this backend"),
+        ({"compression_type": "gzip"}, "compression_type is called compression here"),
+        ({"sasl_plain_password": "planted"}, "sasl_plain_password is called password here"),
+        ({"clientid": "planted"}, "unknown option 'clientid'; did you mean 'client_id'"),
+        ({"host": "h", "hosts": "h"}, "two names of one parameter"),
+        ({"hosts": "h:planted"}, "a host is written"),
+        ({"hosts": ()}, "must name at least one host"),
+        ({"username": "u", "password": "p", "sasl_mechanism": "PLAN"}, "sasl_mechanism must be one of PLAIN, SCRAM"),
+        ({"username": 5, "password": "p"}, "needs username and password, as texts"),
+        ({"ssl_cafile": 5}, "ssl_cafile must be the path of a file"),
+    ],
+)
+def test_a_wrong_option_is_told_when_it_is_configured(given, told):
+    """The message names the option, and shows no value."""
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        KafkaBackend(**{"hosts": "h"} | given)
+    assert "planted" not in str(caught.value)
+
+
+def test_a_compression_that_is_not_installed_is_told(monkeypatch):
+    """It says what to install, instead of failing at the first batch."""
+    monkeypatch.setattr(producer.codec, "has_lz4", lambda: False)
+    with pytest.raises(ConfigurationError, match=r"pip install 'kafka-python\[lz4\]'"):
+        KafkaBackend("h", compression="lz4")
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("kafka://one", {"hosts": ["one"]}),
+        ("kafka://one:1,two:2/shop.metrics", {"hosts": ["one:1", "two:2"], "topic": "shop.metrics"}),
+        ("kafka://u:p%2F@h/t", {"hosts": ["h"], "topic": "t", "username": "u", "password": "p/"}),
+    ],
+)
+def test_a_url_says_hosts_login_and_topic(url, options):
+    """Everything else stands in its query."""
+    assert KafkaBackend.options_from_url(urlsplit(url)) == options
+
+
+def test_a_url_with_more_than_a_topic_is_refused():
+    """A topic has no slash."""
+    with pytest.raises(ConfigurationError, match="name of the topic"):
+        KafkaBackend.options_from_url(urlsplit("kafka://h/a/b"))
+
+
+def test_no_secret_shows():
+    """Neither repr nor attributes hold the password."""
+    made = KafkaBackend("h", username="u", password="planted")
+    assert repr(made) == "KafkaBackend(hosts=('h:9092',), topic='metrics')"
+    assert "planted" not in str(vars(made))
+
+
+def test_without_the_client_the_extra_is_named():
+    """Importing the backend says what to install."""
+    code = (
+        "import sys; sys.modules['kafka'] = None\n"
+        "from time_execution.exceptions import MissingExtraError\n"
+        "try:\n    import time_execution.backends.kafka\n"
+        "except MissingExtraError as exc:\n    print(exc)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "pip install 'timeexecution[kafka]'" in told

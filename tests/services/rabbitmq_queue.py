@@ -1,0 +1,72 @@
+"""What the tests of RabbitMQ share: a queue to read from, and metrics to find in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from typing import Any
+
+import pika
+
+from time_execution.types import Metric
+
+
+class Queue:
+    """A queue of its own, bound to an exchange of its own, read by the official client."""
+
+    def __init__(self, port, **arguments):
+        self.name = self.exchange = f"test-{uuid.uuid4().hex}"
+        self.messages = []
+        self._port = port
+        self.connection: Any = None
+        self.channel: Any = None
+        self.connect()
+        self.channel.exchange_declare(self.exchange, exchange_type="fanout", durable=True)
+        self.channel.queue_declare(self.name, durable=True, arguments=arguments)
+        self.channel.queue_bind(self.name, self.exchange)
+
+    def connect(self):
+        """Connect, again where the server has closed the connection."""
+        if self.connection is not None:
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                self.connection.close()
+        self.connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self._port, heartbeat=0))
+        self.channel = self.connection.channel()
+
+    def read(self):
+        """Return all messages so far, as pairs of properties and documents."""
+        while True:
+            method, properties, body = self.channel.basic_get(self.name, auto_ack=True)
+            if method is None:
+                return self.messages
+            self.messages.append((properties, json.loads(body)))
+
+    def documents(self):
+        """Return all metrics so far."""
+        return [found for _, documents in self.read() for found in documents]
+
+    def close(self):
+        if self.connection.is_closed:
+            self.connect()
+        self.channel.queue_delete(self.name)
+        self.channel.exchange_delete(self.exchange)
+        self.connection.close()
+
+
+def metrics(count, start=0):
+    """Return metrics as a queue hands them over."""
+    return [
+        Metric({"name": "a.b", "value": number, "number": number}, id=f"00000000000000ff-{number}")
+        for number in range(start, start + count)
+    ]
+
+
+def numbers(queue):
+    return [document["number"] for document in queue.documents()]
+
+
+def once(messages):
+    """Return the numbers of messages, those with an identity that was there before left out, as consumers may do."""
+    by_id = {properties.message_id: documents for properties, documents in messages}
+    return [document["number"] for documents in by_id.values() for document in documents]
