@@ -20,6 +20,47 @@ class Sound(BaseMetricsBackend):
         self.inner.write_many(metrics)
 
 
+class KeepsOnlyTheLast(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        self.inner.write_many(metrics)
+        self.inner.metrics[:] = {metric["name"]: metric for metric in self.inner.metrics}.values()
+
+
+class LosesMoments(Sound):
+    def write_many(self, metrics: Any) -> Any:
+        self.inner.write_many(metrics)
+        for metric in self.inner.metrics:
+            metric.pop("timestamp", None)
+
+
+class AddsUp(Sound):
+    """Sound, for a store that keeps one number for each name, and no moments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def write_many(self, metrics: Any) -> Any:
+        with self._lock:
+            for metric in metrics:
+                name = metric["name"].encode("utf-8", "backslashreplace").decode().upper()
+                kept = MemoryBackend()
+                kept.write_many([metric])
+                self._records[name] = {"name": name, "value": kept.metrics[0].get("value")}
+            self.inner.metrics[:] = self._records.values()
+
+
+class AddsUpByHandOnly(AddsUp):
+    def write_many(self, metrics: Any) -> Any:
+        super().write_many([metric for metric in metrics if metric.kind == "value"])
+
+
+class AddsUpNoMoments(AddsUp):
+    def write_many(self, metrics: Any) -> Any:
+        super().write_many([metric for metric in metrics if "timestamp" not in metric])
+
+
 class LosesLast(Sound):
     def write_many(self, metrics: Any) -> Any:
         self.inner.write_many(list(metrics)[:-1] if len(metrics) > 1 else metrics)

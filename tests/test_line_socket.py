@@ -139,8 +139,9 @@ def _send_until_it_fails(sender):
 
 @pytest.mark.parametrize("protocol", STREAMS)
 def test_a_connection_that_breaks_is_unavailable(serve, protocol):
-    """A server that is killed in the middle has stored nothing, as far as anybody knows."""
-    with serve(protocol, serve=reset) as server, closing(make(server)) as sender, pytest.raises(BackendUnavailable):
+    """A server that is killed in the middle has stored nothing, as far as anybody knows; the error says what to do."""
+    told = pytest.raises(BackendUnavailable, match="it broke the connection: see its log, or mend the address")
+    with serve(protocol, serve=reset) as server, closing(make(server)) as sender, told:
         sender.send(b"x" * 5_000_000)
 
 

@@ -30,6 +30,13 @@ class Common(BackendContract):
     def read_back(self, backend):
         return backend.inner.metrics
 """
+ADDING = """
+class Adding(Common):
+    keeps_each = keeps_fields = keeps_moments = keeps_order = False
+
+    def stored_name(self, name):
+        return name.encode("utf-8", "backslashreplace").decode().upper()
+"""
 UNFINISHED = """
 class TestUnfinished(BackendContract):
     def test_it(self, backend):
@@ -54,13 +61,18 @@ FAULTS = {
     "TellsLong": "test_its_repr_shows_no_secret",
     "Predates": "test_a_missing_timestamp_is_now",
     "NotThreadSafe": "test_several_threads_write_at_once",
+    "KeepsOnlyTheLast": "test_all_ways_to_write_store_the_same",
+    "LosesMoments": "test_a_missing_timestamp_is_now",
+    "AddsUpByHandOnly": "test_a_batch_is_stored_in_order",
+    "AddsUpNoMoments": "test_timestamps_of_both_shapes_are_kept",
 }
 
 
 def run_contract(folder: Path, names: Iterable[str], selection: str) -> str:
     """Run the contract for backends in a process of its own, away from this project's settings; return what it says."""
     file = folder / "test_suite.py"
-    file.write_text(SUITE + "".join(f"\nclass Test{name}(Common): pass\n" for name in names) + UNFINISHED)
+    classes = [f"\nclass Test{name}({'Adding' if name.startswith('Adds') else 'Common'}): pass\n" for name in names]
+    file.write_text(f"{SUITE}{ADDING}{''.join(classes)}{UNFINISHED}")
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=line", "-p", "no:cacheprovider"]
     command += ["--rootdir", str(folder), str(file), "-k", selection]
@@ -77,11 +89,12 @@ def verdicts(tmp_path_factory):
     return run_contract(tmp_path_factory.mktemp("suite"), FAULTS, selection)
 
 
-def test_a_sound_backend_passes_the_contract(tmp_path):
-    """The whole suite is green for a backend that does what it should."""
-    verdicts = run_contract(tmp_path, ["Sound"], "TestSound")
+@pytest.mark.parametrize("name", ["Sound", "AddsUp"])
+def test_a_sound_backend_passes_the_contract(tmp_path, name):
+    """The whole suite is green for a backend that does what it should, and for a store that adds up."""
+    verdicts = run_contract(tmp_path, [name], f"Test{name}")
     assert not re.search("^(FAILED|ERROR) ", verdicts, re.MULTILINE), verdicts[-3000:]
-    assert len(re.findall("^PASSED .*::TestSound::", verdicts, re.MULTILINE)) > 100
+    assert len(re.findall(f"^PASSED .*::Test{name}::", verdicts, re.MULTILINE)) > 100
 
 
 @pytest.mark.parametrize("name", list(FAULTS))

@@ -31,6 +31,8 @@ _LOOK_UP_AGAIN = 300.0
 _ERRORS: dict[int | None, tuple[type[BackendError], str]] = {
     errno.ECONNREFUSED: (BackendUnavailable, "nobody listens there: start it, or mend the address"),
     errno.ENOENT: (BackendUnavailable, "there is no such socket: start it, or mend the path"),
+    errno.ECONNRESET: (BackendUnavailable, "it broke the connection: see its log, or mend the address"),
+    errno.EPIPE: (BackendUnavailable, "it broke the connection: see its log, or mend the address"),
     errno.ENOBUFS: (BackendUnavailable, "the system has no room for more just now"),
     errno.EAGAIN: (BackendUnavailable, "it takes no more just now"),
     errno.EPROTOTYPE: (BackendDenied, "that socket is of another kind: try protocol 'unix' or 'unixstream'"),

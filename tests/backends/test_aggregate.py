@@ -150,6 +150,16 @@ def test_the_number_may_have_another_name(aggregate, store):
     assert "value" not in store.metrics[0]
 
 
+@pytest.mark.parametrize("kind", ["value", "gauge", "counter"])
+def test_a_number_written_by_hand_keeps_its_name(aggregate, store, kind):
+    """However durations are called, ``write_metric`` puts its number under ``value``; so does its summary."""
+    backend = aggregate(value_field="duration")
+    backend.write_many([Metric({"name": "a", "value": 3.0, "duration": 99.0}, kind=kind)])
+    backend.flush(DEADLINE)
+    (found,) = store.metrics
+    assert (found["value"], found["sum"], found.get("duration")) == (3.0, 3.0, None)
+
+
 # ---- series ----------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +249,7 @@ class NoBackend(BaseMetricsBackend):
         ({"by": 5}, "^by must be a list of names of fields$"),
         ({"by": [5]}, "^by must be a list"),
         ({"by": ["value"]}, "^by must not name count, errors, max"),
+        ({"by": ["value"], "value_field": "duration"}, "^by must not name"),
         ({"by": ["p95"]}, "^by must not name"),
         ({"percentiles": [0]}, "^percentiles must be a list of numbers above 0 and up to 100$"),
         ({"percentiles": [101]}, "^percentiles must be"),

@@ -36,15 +36,6 @@ class Contract(BackendContract):
     def stored_name(self, name):
         return name if len(name) <= 250 else encode_name(name)
 
-    def test_all_ways_to_write_store_the_same(self, backend):
-        """One by one, as a batch of dicts or of metrics; only the unit tells a timing from a number."""
-        fields = {"name": "a", "value": 2.5, "hostname": "h", "timestamp": time.time_ns()}
-        backend.write(**fields)
-        backend.bulk_write([dict(fields)])
-        self.send(backend, [Metric(fields)])
-        first, *others = self.read_back(backend)
-        assert others == [first, first]
-
     def test_timestamps_of_both_shapes_are_kept(self, backend):
         """To the millisecond, for one that begins a document; what CloudWatch would refuse is refused."""
         moment = time.time_ns() // 1_000_000 * 1_000_000

@@ -227,6 +227,8 @@ def test_options_of_documents():
     assert (document["_aws"]["LogGroupName"], document["_aws"]["LogStreamName"]) == ("/a/b", "c")
     assert document["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["StorageResolution"] == 1
     assert (document["pay"], document["value"]) == (7, 1.5)
+    (by_hand,) = documents(Metric({"name": "load", "value": 3}, kind="gauge"), form=form)
+    assert (by_hand["load"], "value" in by_hand) == (3, False)
 
 
 @given(strategies.texts)

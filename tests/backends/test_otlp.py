@@ -14,6 +14,7 @@ pytest.importorskip("urllib3", reason="the extra otlp is not installed")
 from tests.backends.otlp_points import DURATION, decoded, metrics_of, number_of, points_of
 from tests.fault_server import FaultServer
 from time_execution.backends.otlp import OTLPBackend
+from time_execution.exceptions import BackendUnavailable
 from time_execution.testing import BackendContract
 from time_execution.types import STORED, Metric, Reject
 
@@ -178,11 +179,18 @@ def test_an_integer_beyond_64_bits_is_a_float(backend, server):
     assert [number_of(entry["point"]) for entry in sent(server)] == [2.0**64, 2.0**64]
 
 
+def test_an_unknown_kind_is_a_gauge(backend, server):
+    """Kinds are not checked where they are set; what is no amount must not be added up."""
+    backend.write_many([Metric({"name": "a", "value": -1}, kind="odd")])
+    assert [entry["shape"] for entry in sent(server)] == ["gauge"]
+
+
 def test_the_field_of_the_number_may_be_renamed(server):
     """A configuration that renames the duration tells the backend so."""
     backend = OTLPBackend(server.url, value_field="duration")
-    backend.write_many([Metric({"name": "a", "duration": 5.0})])
-    assert sent(server)[0]["point"].sum == 0.005
+    backend.write_many([Metric({"name": "a", "duration": 5.0}), Metric({"name": "b", "value": 3}, kind="value")])
+    timed, by_hand = sent(server)
+    assert (timed["point"].sum, number_of(by_hand["point"])) == (0.005, 3)
 
 
 # ---- attributes and resources ----------------------------------------------------------------------------------------
@@ -257,6 +265,17 @@ def test_series_beyond_the_bound_count_together(server):
     assert counts == {"f0": 1, "f1": 1, "f2": 1, None: 997}
     assert found[-1]["attributes"] == {"otel.metric.overflow": True}
     assert (backend.stats()["series"], backend.stats()["overflowed"]) == (3, 997)
+
+
+def test_a_batch_that_is_sent_again_overflows_once(server):
+    """What is counted are metrics, not attempts."""
+    server.answer(503, 503, 200)
+    backend = OTLPBackend(server.url, max_series=1)
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable):
+            backend.write_many([timing("a"), timing("b")])
+    backend.write_many([timing("a"), timing("b")])
+    assert backend.stats()["overflowed"] == 1
 
 
 def test_names_beyond_the_bound_share_one_name(server):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import logging
+import socket
 import ssl
+import struct
+import threading
 import time
 
 import pytest
@@ -37,6 +42,29 @@ SECRET = "hunter2"
 def server():
     with FaultServer() as server:
         yield server
+
+
+@pytest.fixture
+def answering():
+    """Give a function that answers one request with some bytes and an RST; returns the address, and what came."""
+    received, threads = [], []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer(data):
+            connection, _ = listener.accept()
+            with connection:
+                received.append(connection.recv(65_536))
+                connection.sendall(data)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def start(data):
+            threads.append(threading.Thread(target=answer, args=(data,), daemon=True))
+            threads[-1].start()
+            return f"127.0.0.1:{listener.getsockname()[1]}", received
+
+        yield start
+        for thread in threads:
+            thread.join(DEADLINE)
 
 
 def values(*names, kind="value"):
@@ -134,6 +162,44 @@ def test_an_address_where_nobody_listens_is_named(server):
     ) as caught:
         OTLPBackend(f"{url}?key={SECRET}").write_many(values("a"))
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [200, 404, RESET])
+def test_no_log_shows_the_query(server, caplog, answer):
+    """It may hold a key, and urllib3 writes addresses down at level DEBUG; those without a query it may."""
+    server.answer(answer)
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(BackendUnavailable):
+        OTLPBackend(f"{server.url}?key={SECRET}").write_many(values("a"))
+    assert server.requests[-1].path == f"/v1/metrics?key={SECRET}"
+    assert SECRET not in caplog.text
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(BackendUnavailable):
+        OTLPBackend(server.url).write_many(values("a"))
+    assert answer == RESET or "POST /v1/metrics" in caplog.text
+
+
+def test_a_header_of_the_user_replaces_that_of_the_address(answering):
+    """In whatever case it is written; two of one name are refused, or worse, by some servers."""
+    place, received = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    headers = {"authorization": "Bearer 5", "content-type": "text/plain"}
+    OTLPBackend(f"http://user:other@{place}", headers=headers).write_many(values("a"))
+    lines = received[0].partition(b"\r\n\r\n")[0].decode().splitlines()
+    found = [line.lower() for line in lines if line.lower().startswith(("authorization", "content-type"))]
+    assert sorted(found) == ["authorization: bearer 5", "content-type: application/x-protobuf"]
+
+
+def test_a_server_that_wants_tls_is_no_refusal_of_the_metrics(server):
+    """It answers 400 in plain HTTP: nothing is dropped for that, and the error says what to write."""
+    said = {"Content-Type": "text/plain; charset=utf-8"}
+    server.answer(Answer(400, "Client sent an HTTP request to an HTTPS server.\n", said))
+    with pytest.raises(BackendDenied, match="wants TLS; write https://"):
+        OTLPBackend(server.url).write_many(values("a"))
+
+
+def test_a_status_counts_though_the_connection_breaks_after_it(answering):
+    """A server that refuses a large request may close before it has read it: the batch is divided all the same."""
+    place, _ = answering(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 100\r\n\r\n{")
+    with pytest.raises(BatchTooLarge):
+        OTLPBackend(place).write_many(values("a", "b"))
 
 
 def test_a_host_without_an_address_means_again():

@@ -152,7 +152,7 @@ def test_an_unknown_kind_is_a_number():
     assert shown(backend, "f") == 2
 
 
-def test_one_name_is_of_one_kind():
+def test_one_name_is_of_one_kind(caplog):
     """Metrics of another kind under the same name are refused and counted; those of the first go on (clashes)."""
     backend = PrometheusBackend()
     first, again = number("a.b", 1, kind="counter"), number("a/b", 1, kind="counter")
@@ -164,6 +164,8 @@ def test_one_name_is_of_one_kind():
     assert backend.stats()["clashes"] == 5
     assert shown(backend, "timeexecution_name_clashes_total") == 5
     assert {"a_b", "a_b_total"} & set(families(backend)) == {"a_b"}
+    assert "Prometheus metrics called 'function_calls' are refused" in caplog.text
+    assert caplog.text.count("rename one of them") == 1
 
 
 def test_a_trace_id_makes_an_exemplar_in_openmetrics_only():

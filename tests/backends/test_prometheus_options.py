@@ -56,6 +56,7 @@ from time_execution.exceptions import ConfigurationError
         ({"ttl": 0}, "ttl"),
         ({"ttl": True}, "ttl"),
         ({"value_field": ""}, "value_field"),
+        ({"address": "127.0.0.1"}, "address has no meaning without port"),
         ({"self_metrics": {}}, "self_metrics"),
         ({"timeout": float("inf")}, "timeout"),
     ],
@@ -66,6 +67,19 @@ def test_a_wrong_option_is_refused_by_its_name(options, key):
     with pytest.raises(ConfigurationError, match=key) as caught:
         PrometheusBackend(**options)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_forked_process_without_a_file_is_told_once(tmp_path, caplog):
+    """It may be meant so: each child may have a port or a gateway group of its own."""
+    alone, shared = PrometheusBackend(), PrometheusBackend(path=tmp_path / "metrics.db")
+    for backend in (alone, shared):
+        backend._log.interval = 0.0
+        backend.write("load", value=1)
+        backend.after_fork()
+        for _ in range(3):
+            backend.write("load", value=1)
+        backend.close()
+    assert caplog.text.count("give path, a file that processes share") == 1
 
 
 def test_nothing_is_opened_at_construction(tmp_path):

@@ -73,6 +73,16 @@ def test_numbers_beyond_the_limit_share_a_series_of_their_kind(make):
     assert (shown(backend, "first"), shown(backend, OVERFLOW)) == (1, 15)
 
 
+def test_what_is_told_of_delivery_has_room_in_any_case(make):
+    """Metrics that are dropped because there are too many of them must still be seen to be."""
+    counted = {"offered": 7, "delivered": 2, "dropped": {"queue_full": 5}}
+    backend = make(max_series=10, self_metrics=lambda: {"backends": {"shop": counted}})
+    backend.write_many([timing(f"f{number}") for number in range(20)])
+    assert shown(backend, "timeexecution_records_total", backend="shop") == 7
+    assert shown(backend, "timeexecution_dropped_total", backend="shop", reason="queue_full") == 5
+    assert shown(backend, OVERFLOW) == 10
+
+
 def test_an_application_that_writes_overflow_itself_has_no_more_room(make):
     """The room kept for overflow is bounded, too."""
     backend = make(labels=["user"], max_series=5)

@@ -30,6 +30,7 @@ class TestContract(BackendContract):
     """Datagrams to a Unix socket, which loses none; a server's arithmetic is left to the service tests."""
 
     keeps_fields = False  # a name and a number is all there is
+    keeps_moments = False
 
     @pytest.fixture
     def backend(self, tmp_path):
@@ -38,24 +39,6 @@ class TestContract(BackendContract):
 
     def read_back(self, backend):
         return records(self.server.settled_lines())
-
-    def test_all_ways_to_write_store_the_same(self, backend):
-        """One by one or as a batch, a metric is stored the same, but that one written by hand is a gauge."""
-        backend.write("a", value=2.5)
-        backend.bulk_write([{"name": "a", "value": 2.5}])
-        self.send(backend, [Metric({"name": "a", "value": 2.5}, kind="value")])
-        assert self.read_back(backend) == [{"name": "a", "value": 2.5, "type": "g"}] * 3
-
-    def test_timestamps_of_both_shapes_are_kept(self, backend):
-        """StatsD knows the moment of arrival only; a timestamp of either shape does no harm."""
-        moment = 1_700_000_000_000_000_000
-        self.send(backend, [Metric({"name": "a", "value": 1, "timestamp": moment})])
-        assert records(self.server.settled_lines()) == [{"name": "a", "value": 1.0, "type": "ms"}]
-
-    def test_a_missing_timestamp_is_now(self, backend):
-        """The server's now, that is."""
-        backend.write("a", value=1)
-        assert len(self.read_back(backend)) == 1
 
 
 def batch(count, **fields):

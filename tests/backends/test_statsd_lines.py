@@ -13,6 +13,7 @@ from hypothesis import example, given
 from tests import strategies
 from tests.statsd_server import decode_name
 from time_execution.exceptions import ConfigurationError
+from time_execution.formats import emf, statsd
 from time_execution.formats.statsd import LineFormat, encode_name, encode_tag
 from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES, hostile_values
 from time_execution.types import Metric, Reject
@@ -64,9 +65,24 @@ def test_what_is_no_number_is_refused(value):
     assert PLAIN.line(Metric({"name": "a"})) == Reject("no number", "StatsD takes finite numbers only")
 
 
+def test_an_unknown_kind_is_a_gauge():
+    """Kinds are not checked where they are set, and one metric must not stop its batch."""
+    assert PLAIN.line(metric("odd")) == "shop.pay:1.5|g"
+
+
+@pytest.mark.parametrize("module", [statsd, emf])
+def test_long_names_are_not_remembered(module):
+    """Ten thousand of them would fill the memory."""
+    before = module._remembered.cache_info().currsize
+    assert module.encode_name("é" * 5000) == module.encode_name("é" * 5000)
+    assert module._remembered.cache_info().currsize == before
+
+
 def test_the_number_may_have_another_name():
-    """The setting duration_field renames it."""
-    assert LineFormat("statsd", value_field="took").line(metric(took=7)) == "shop.pay:7|ms"
+    """The setting duration_field renames it, though not that of a number written by hand."""
+    form = LineFormat("statsd", value_field="took")
+    assert form.line(metric(took=7)) == "shop.pay:7|ms"
+    assert form.line(Metric({"name": "a", "value": 3}, kind="counter")) == "a:3|c"
 
 
 @pytest.mark.parametrize("kind", ["gauge", "value"])

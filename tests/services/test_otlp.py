@@ -189,6 +189,15 @@ def test_the_wrong_path_is_told(port):
         OTLPBackend(f"http://127.0.0.1:{port}/elsewhere").write_many([Metric({"name": "a", "value": 1.0})])
 
 
+def test_a_server_that_wants_tls_is_told(servers):
+    """Whether its answer arrives or the connection breaks first, the error says what to write, and nothing is lost."""
+    backend = OTLPBackend(f"http://127.0.0.1:{servers.port('otelcol-tls')}")
+    for count in (1, 5000):
+        batch = [Metric({"name": f"name {number}", "value": 1.0}) for number in range(count)]
+        with pytest.raises(BackendUnavailable, match="write https://"):
+            backend.write_many(batch)
+
+
 def test_nobody_at_the_address_costs_nothing(caplog):
     """All stays queued, the state says so, and one line tells where the collector was looked for."""
     delivery = quick(OTLPBackend("http://127.0.0.1:9", timeout=1.0))

@@ -80,6 +80,7 @@ class TestStatsDContract(BackendContract):
     """Over TCP, where no line is lost."""
 
     keeps_fields = False  # a name and a number is all there is
+    keeps_moments = False
 
     @pytest.fixture
     def backend(self, recorded):
@@ -89,23 +90,6 @@ class TestStatsDContract(BackendContract):
 
     def read_back(self, backend):
         return records(self.recorded.lines(), prefix=f"{self.recorded.prefix}.")
-
-    def test_all_ways_to_write_store_the_same(self, backend):
-        """But that what is written by hand is a gauge."""
-        backend.write("a", value=2.5)
-        backend.bulk_write([{"name": "a", "value": 2.5}])
-        self.send(backend, [Metric({"name": "a", "value": 2.5}, kind="value")])
-        assert self.read_back(backend) == [{"name": "a", "value": 2.5, "type": "g"}] * 3
-
-    def test_timestamps_of_both_shapes_are_kept(self, backend):
-        """StatsD knows the moment of arrival only; a timestamp does no harm."""
-        self.send(backend, [Metric({"name": "a", "value": 1, "timestamp": 1_700_000_000_000_000_000})])
-        assert self.read_back(backend) == [{"name": "a", "value": 1.0, "type": "ms"}]
-
-    def test_a_missing_timestamp_is_now(self, backend):
-        """The server's now, that is."""
-        backend.write("a", value=1)
-        assert len(self.read_back(backend)) == 1
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])

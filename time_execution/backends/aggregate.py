@@ -18,11 +18,11 @@ from time_execution.delivery import lifecycle
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.histogram import bucket_of, quantiles
 from time_execution.formats.json import encode_value
-from time_execution.formats.number import finite_number
+from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.snapshot import snapshot
 from time_execution.formats.timestamp import to_nanoseconds
-from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, Kind, Metric, Reject, Result
+from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Kind, Metric, Reject, Result
 
 OVERFLOW = "__overflow__"
 """The name of the series in which those beyond `max_series` count together."""
@@ -244,7 +244,7 @@ class AggregateBackend(BaseMetricsBackend):
         for place, shared in enumerate(_SHARED):
             if series.shared[place] is not _MIXED and _text(metric.get(shared)) != series.shared[place]:
                 series.shared[place] = _MIXED
-        number = finite_number(metric.get(self._value_field))
+        number = finite_number(metric.get(number_field(metric, self._value_field)))
         if number is not None:
             _observe(series, number, with_bucket=bool(self._percentiles))
 
@@ -291,7 +291,7 @@ class AggregateBackend(BaseMetricsBackend):
         fields = dict(series.fields)
         value = series.value()
         if value is not None:
-            fields[self._value_field] = value
+            fields[self._value_field if series.kind == "timing" else VALUE] = value
         fields |= {name: text for name, text in zip(_SHARED, series.shared, strict=True) if type(text) is str}
         fields |= {TIMESTAMP: moment, COUNT: series.count}
         if series.numbers:
@@ -362,5 +362,6 @@ def _checked_percentiles(percentiles: Any) -> dict[str, float]:
 def _check_fields(by: tuple[str, ...], value_field: Any, taken: set[str]) -> None:
     if not isinstance(value_field, str) or value_field in taken:
         raise ConfigurationError(f"value_field must be the name of a field other than {', '.join(sorted(taken))}")
-    if not (taken | {value_field}).isdisjoint(by):
-        raise ConfigurationError(f"by must not name {', '.join(sorted(taken | {value_field}))}: a summary has its own")
+    own = taken | {VALUE, value_field}
+    if not own.isdisjoint(by):
+        raise ConfigurationError(f"by must not name {', '.join(sorted(own))}: a summary has its own")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import encode, encode_value, to_ascii
-from time_execution.formats.number import finite_number
+from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.formats.timestamp import to_nanoseconds
 from time_execution.types import NAME, STORED, TIMESTAMP, Metric, Reject, Result
@@ -61,7 +61,6 @@ UNITS = frozenset({"Seconds", "Microseconds", "Milliseconds", "Percent", "None"}
 UNITS |= {f"{unit}/Second" for unit in _RATED}
 
 
-@lru_cache(maxsize=10_000)
 def encode_name(name: str) -> str:
     """Return a name as CloudWatch takes it: 1 to 250 printable ASCII characters, a different one for each name.
 
@@ -72,10 +71,17 @@ def encode_name(name: str) -> str:
         >>> encode_name("shop.<lambda>"), encode_name("\u00e9t\u00e9"), len(encode_name("x" * 1000))
         ('shop.<lambda>', '_xE9_t_xE9_', 250)
     """
+    return _remembered(name) if len(name) <= _LONGEST_NAME else _encoded(name)
+
+
+def _encoded(name: str) -> str:
     text = _UNPRINTABLE.sub(_escaped, name) or "_x_"
     if len(text) <= _LONGEST_NAME:
         return text
     return f"{text[: _LONGEST_NAME - 9]}-{zlib.crc32(text.encode()):08x}"
+
+
+_remembered = lru_cache(maxsize=10_000)(_encoded)
 
 
 def unit_of(metric: Metric) -> str | None:
@@ -217,7 +223,8 @@ class EmbeddedMetrics:
         return _Document(point.moment, point.dimensions, point.members, size)
 
     def _point(self, metric: Metric, now: int) -> _Point | Reject:
-        number = 1 if metric.kind == "event" else finite_number(metric.get(self._value_field))
+        number_key = number_field(metric, self._value_field)
+        number = 1 if metric.kind == "event" else finite_number(metric.get(number_key))
         if number is None or abs(number) > _LARGEST:
             return Reject("no number", "CloudWatch takes numbers from -2**360 to 2**360 only")
         moment = metric.get(TIMESTAMP, now)
@@ -231,7 +238,7 @@ class EmbeddedMetrics:
         name = encode_name(given if type(given) is str else str(given))
         fields.pop(TIMESTAMP, None)
         if metric.kind != "event":
-            fields.pop(self._value_field, None)
+            fields.pop(number_key, None)
         dimensions = {key: text for key in self._dimensions if (text := dimension_text(fields.get(key)))}
         fields.update(dimensions)
         renamed = {key: _unlike(key, name, fields) for key in (name, METADATA) if key in fields}

@@ -6,8 +6,23 @@ import math
 from typing import Any
 
 from time_execution.formats.snapshot import snapshot
+from time_execution.types import VALUE, Metric
 
 _WORD = 1 << 64
+
+
+def number_field(metric: Metric, value_field: str) -> str:
+    """Return the field that holds a metric's number.
+
+    That of a timing is `value_field`, as `settings.duration_field` has it. A number written by hand is under ``value``
+    whatever durations are called; where there is no such field, the other one counts.
+
+    Example:
+        >>> number_field(Metric({"ms": 5.0, "value": 1}), "ms"), number_field(Metric({"value": 1}, kind="gauge"), "ms")
+        ('ms', 'value')
+    """
+    first, second = (value_field, VALUE) if metric.kind == "timing" else (VALUE, value_field)
+    return first if first in metric else second
 
 
 def finite_number(value: Any) -> int | float | None:

@@ -9,26 +9,26 @@ from typing import Any, Literal, get_args
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import document, encode_value
-from time_execution.formats.number import finite_number
+from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.snapshot import snapshot
 from time_execution.types import HOSTNAME, NAME, TIMESTAMP, Kind, Metric, Reject
 
 Dialect = Literal["statsd", "dogstatsd"]
 
 SAMPLE_RATE = "sample_rate"
-_LETTERS: dict[Kind, str] = {"timing": "ms", "value": "g", "counter": "c", "gauge": "g", "event": "c"}
+_LETTERS: dict[Kind, str] = {"timing": "ms", "counter": "c", "event": "c"}  # others are gauges
 _SAMPLED = frozenset(("ms", "c"))
 # Servers drop or replace other letters, and make a folder of each dot; so dots with nothing between them are escaped.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|\A\.|\.(?=\.|\Z)|_(?=x[0-9A-F])|\A_(?=x_\Z)")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 _NOT_IN_KEY = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff|,:#]")
 _NOT_IN_TAG = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff|,]+")
+_LONGEST_REMEMBERED = 256
 _LONGEST_TAG = 200
 _LONGEST_EVENT = 4000
 _SECOND = 1_000_000_000
 
 
-@lru_cache(maxsize=10_000)
 def encode_name(name: str) -> str:
     """Return a name in ASCII letters, digits, ``_``, ``-`` and ``.``, different for each name.
 
@@ -39,7 +39,14 @@ def encode_name(name: str) -> str:
         >>> encode_name("shop.orders.checkout"), encode_name("shop.<lambda>")
         ('shop.orders.checkout', 'shop._x3C_lambda_x3E_')
     """
+    return _remembered(name) if len(name) <= _LONGEST_REMEMBERED else _encoded(name)
+
+
+def _encoded(name: str) -> str:
     return _UNSAFE.sub(lambda found: f"_x{ord(found[0]):X}_", name) or "_x_"
+
+
+_remembered = lru_cache(maxsize=10_000)(_encoded)
 
 
 def encode_tag(value: Any) -> str:
@@ -105,10 +112,10 @@ class LineFormat:
         name = f"{self._prefix}{encode_name(given if type(given) is str else str(snapshot(given)))}"
         if metric.kind == "event":
             return f"{name}:1|c" if self._is_plain else self._event(name, metric)
-        value = finite_number(metric.get(self._value_field))
+        value = finite_number(metric.get(number_field(metric, self._value_field)))
         if value is None:
             return Reject("no number", "StatsD takes finite numbers only")
-        letters, number = _LETTERS[metric.kind], repr(value)
+        letters, number = _LETTERS.get(metric.kind, "g"), repr(value)
         if self._is_plain and value < 0:
             if letters == "ms":
                 return Reject("negative timing", "StatsD takes no negative timings")

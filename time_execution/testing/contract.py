@@ -30,7 +30,9 @@ class BackendContract:
     the reason beside it. Tests run in the calling thread, behind a `ThreadedBackend`, and in a forked process.
 
     Attributes:
+        keeps_each: Each metric comes back as a record of its own; False where those of one name become one.
         keeps_fields: Fields other than the core ones come back by name.
+        keeps_moments: The timestamp comes back; False where a store knows no moment but that of arrival.
         keeps_order: Metrics come back in the order they were written.
         survives_fork: What a forked child writes can be read back in the parent, as in a file or a server.
         secrets: Texts that were given to the constructor and that its repr must not show.
@@ -46,7 +48,9 @@ class BackendContract:
         ...         return [{"name": row.name, "value": row.value} for row in backend.rows()]
     """
 
+    keeps_each: ClassVar[bool] = True
     keeps_fields: ClassVar[bool] = True
+    keeps_moments: ClassVar[bool] = True
     keeps_order: ClassVar[bool] = True
     survives_fork: ClassVar[bool] = True
     secrets: ClassVar[tuple[str, ...]] = ()
@@ -59,7 +63,7 @@ class BackendContract:
     def read_back(self, backend: Any) -> Iterable[dict[str, Any]]:  # noqa: ARG002 - for subclasses
         """Return what the store holds: dicts with ``name``, ``value``, ``timestamp`` and the other fields.
 
-        A timestamp may be an aware datetime, integer nanoseconds or ISO 8601 text.
+        Names are as `stored_name` has them. A timestamp may be an aware datetime, integer nanoseconds or ISO 8601 text.
         """
         raise TypeError(f"{type(self).__name__} must define read_back()")
 
@@ -71,25 +75,31 @@ class BackendContract:
         """A metric written by hand can be read back, with its fields."""
         backend.write("shop.orders", value=1.5, hostname="web-1", status="ok", count=3)
         (found,) = self.read_back(backend)
-        assert (found[NAME], found[VALUE]) == ("shop.orders", 1.5)
+        assert (found[NAME], found[VALUE]) == (self.stored_name("shop.orders"), 1.5)
         if self.keeps_fields:
             assert (found["status"], found["count"]) == ("ok", 3)
 
     def test_all_ways_to_write_store_the_same(self, backend: Any) -> None:
         """One by one, as upstream's batch or as our own, a metric is stored the same."""
-        fields = {NAME: "a", VALUE: 2.5, "hostname": "h", TIMESTAMP: datetime(2024, 2, 29, 12, tzinfo=timezone.utc)}
-        backend.write(**fields)
-        backend.bulk_write([dict(fields)])
-        self.send(backend, [Metric(fields)])
-        first, *others = map(_comparable, self.read_back(backend))
+        names = ("a", "a", "a") if self.keeps_each else ("a", "b", "c")
+        moment = datetime.now(timezone.utc) - timedelta(seconds=1)
+        one, two, three = ({NAME: name, VALUE: 2.5, "hostname": "h", TIMESTAMP: moment} for name in names)
+        backend.write(**one)
+        backend.bulk_write([two])
+        self.send(backend, [Metric(three, kind="value")])
+        found = list(self.read_back(backend))
+        self.expect(found, names)
+        first, *others = map(self._comparable, found)
         assert others == [first, first]
 
     def test_a_batch_is_stored_in_order(self, backend: Any) -> None:
         """Every metric of a batch is stored once, and in order where the store has one."""
-        self.send(backend, [Metric({NAME: f"m{number}", VALUE: number}) for number in range(100)])
-        names = [found[NAME] for found in self.read_back(backend)]
-        expected = [f"m{number}" for number in range(100)]
-        assert (names if self.keeps_order else sorted(names)) == (expected if self.keeps_order else sorted(expected))
+        names = [f"m{number}" for number in range(100)]
+        self.send(backend, [Metric({NAME: name, VALUE: number}) for number, name in enumerate(names)])
+        found = list(self.read_back(backend))
+        self.expect(found, names)
+        if self.keeps_order:
+            assert [record[NAME] for record in found] == [self.stored_name(name) for name in names]
 
     def test_an_empty_batch_stores_nothing(self, backend: Any) -> None:
         """A batch without metrics is no error and no record."""
@@ -114,8 +124,7 @@ class BackendContract:
     def test_any_name_is_one_record(self, backend: Any, name: str) -> None:
         """A name comes back as the backend documents, and makes no second record."""
         self.send(backend, [Metric({NAME: name, VALUE: 1}), Metric({NAME: "next", VALUE: 2})])
-        found = self.numbers(backend)
-        assert found == {self.stored_name(name): 1, "next": 2}
+        assert self.numbers(backend) == {self.stored_name(name): 1, self.stored_name("next"): 2}
 
     def test_hostile_names_stay_apart(self, backend: Any) -> None:
         """No two names become one."""
@@ -126,18 +135,17 @@ class BackendContract:
     def test_any_key_is_taken(self, backend: Any, key: str) -> None:
         """A field may have any name; its metric and its neighbour are stored."""
         self.send(backend, [Metric({NAME: "a", VALUE: 1, key: "x"}), Metric({NAME: "b", VALUE: 2})])
-        assert sorted(found[NAME] for found in self.read_back(backend)) == ["a", "b"]
+        self.expect(self.read_back(backend), ["a", "b"])
 
     @pytest.mark.parametrize("kind", _VALUES)
     def test_a_hostile_value_harms_no_neighbour(self, backend: Any, kind: str) -> None:
         """A value that no store takes is kept in a safe form, or its metric rejected; the rest is stored untouched."""
         odd = Metric({NAME: "odd", VALUE: 2, "field": hostile_values()[kind]})
         results = self.send(backend, [Metric({NAME: "a", VALUE: 1}), odd, Metric({NAME: "b", VALUE: 3})])
-        found = self.numbers(backend)
         expected = {"a": 1, "odd": 2, "b": 3}
         if isinstance(results[1], Reject):
             del expected["odd"]
-        assert found == expected
+        assert self.numbers(backend) == {self.stored_name(name): number for name, number in expected.items()}
 
     @pytest.mark.parametrize("kind", _VALUES)
     def test_a_hostile_number_harms_no_neighbour(self, backend: Any, kind: str) -> None:
@@ -145,8 +153,8 @@ class BackendContract:
         odd = Metric({NAME: "odd", VALUE: hostile_values()[kind]})
         results = self.send(backend, [Metric({NAME: "a", VALUE: 1}), odd, Metric({NAME: "b", VALUE: 3})])
         found = self.numbers(backend)
-        assert "odd" in found or isinstance(results[1], Reject)
-        assert (found["a"], found["b"]) == (1, 3)
+        assert self.stored_name("odd") in found or isinstance(results[1], Reject)
+        assert (found[self.stored_name("a")], found[self.stored_name("b")]) == (1, 3)
 
     @pytest.mark.parametrize("number", [0, 1, -1, 1.5, -1.5, 1e-9, 1e18, 2**53])
     def test_numbers_come_back_as_numbers(self, backend: Any, number: float) -> None:
@@ -157,18 +165,28 @@ class BackendContract:
         assert math.isclose(found[VALUE], number, rel_tol=1e-12)
 
     def test_timestamps_of_both_shapes_are_kept(self, backend: Any) -> None:
-        """Nanoseconds, as the queue carries them, and datetimes name the same moment, to the microsecond."""
+        """Nanoseconds, as the queue carries them, and datetimes name the same moment, to the microsecond.
+
+        Where moments are not kept, they do no harm.
+        """
         moment = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc)
         nanoseconds = (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1) * 1000
-        self.send(backend, [Metric({NAME: "a", VALUE: 1, TIMESTAMP: at}) for at in (moment, nanoseconds)])
-        assert [_moment(found[TIMESTAMP]) for found in self.read_back(backend)] == [moment, moment]
+        names = ["a", "a"] if self.keeps_each else ["a", "b"]
+        given = zip(names, (moment, nanoseconds), strict=True)
+        self.send(backend, [Metric({NAME: name, VALUE: 1, TIMESTAMP: at}) for name, at in given])
+        found = list(self.read_back(backend))
+        self.expect(found, names)
+        if self.keeps_moments:
+            assert [_moment(record[TIMESTAMP]) for record in found] == [moment, moment]
 
     def test_a_missing_timestamp_is_now(self, backend: Any) -> None:
-        """A metric written without a moment gets the present one."""
+        """A metric written without a moment gets the present one, where moments are kept."""
         before = datetime.now(timezone.utc) - timedelta(milliseconds=5)
         backend.write("a", value=1)
         (found,) = self.read_back(backend)
-        assert before <= _moment(found[TIMESTAMP]) <= datetime.now(timezone.utc) + timedelta(milliseconds=5)
+        assert found[NAME] == self.stored_name("a")
+        if self.keeps_moments:
+            assert before <= _moment(found[TIMESTAMP]) <= datetime.now(timezone.utc) + timedelta(milliseconds=5)
 
     def test_closing_twice_is_no_error(self, backend: Any) -> None:
         """What was written is there after the first close, and the second does nothing."""
@@ -176,7 +194,7 @@ class BackendContract:
         assert backend.flush(1.0) is True
         backend.close()
         backend.close()
-        assert [found[NAME] for found in self.read_back(backend)] == ["a"]
+        self.expect(self.read_back(backend), ["a"])
 
     def test_its_repr_shows_no_secret(self, backend: Any) -> None:
         """A repr names the class, on one line, and nothing that must not be logged."""
@@ -188,7 +206,7 @@ class BackendContract:
     def test_several_threads_write_at_once(self, backend: Any) -> None:
         """Used directly, a backend is called by whichever thread made the metric."""
         _write_from_threads(backend, 50)
-        assert sorted(found[NAME] for found in self.read_back(backend)) == sorted(_names(50))
+        self.expect(self.read_back(backend), _names(50))
 
     def test_it_works_behind_a_queue(self, backend: Any) -> None:
         """Behind a `ThreadedBackend`, every metric is delivered once, and the books balance."""
@@ -200,7 +218,7 @@ class BackendContract:
         finally:
             queue.close()
         assert (stats["offered"], stats["delivered"], stats["pending"]) == (1000, 1000, 0)
-        assert sorted(found[NAME] for found in self.read_back(backend)) == sorted(_names(250))
+        self.expect(self.read_back(backend), _names(250))
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
     def test_a_forked_child_writes_too(self, backend: Any) -> None:
@@ -214,8 +232,11 @@ class BackendContract:
         status = _wait_for(child)
         backend.write("after", value=3)
         assert status == 0
-        expected = ["before", "child", "after"] if self.survives_fork else ["before", "after"]
-        assert sorted(found[NAME] for found in self.read_back(backend)) == sorted(expected)
+        self.expect(self.read_back(backend), ["before", "after", *(["child"] if self.survives_fork else [])])
+
+    def expect(self, found: Iterable[dict[str, Any]], names: Iterable[str]) -> None:
+        """Fail unless there is a record for each of some names, in any order, and no other."""
+        assert sorted(record[NAME] for record in found) == sorted(map(self.stored_name, names))
 
     def numbers(self, backend: Any) -> dict[str, Any]:
         """Read back the number of each name; fail when a name is there twice."""
@@ -231,9 +252,10 @@ class BackendContract:
         assert len(listed) == len(metrics)
         return listed
 
-
-def _comparable(found: dict[str, Any]) -> dict[str, Any]:
-    return {**found, TIMESTAMP: _moment(found[TIMESTAMP])}
+    def _comparable(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return a record without what may differ between two of one metric."""
+        moment = {TIMESTAMP: _moment(found[TIMESTAMP])} if self.keeps_moments else {}
+        return {**found, NAME: "", TIMESTAMP: None, **moment}
 
 
 def _moment(stored: Any) -> datetime:

@@ -98,8 +98,7 @@ class OTLPBackend(BaseMetricsBackend):
         if tls is None and endpoint is not None and "://" not in str(endpoint):
             tls = any((ca_certs, client_cert, client_key))
         address = options.endpoint_of(endpoint, tls=tls)
-        self.endpoint = address.shown
-        self.temporality = options.temporality_of(temporality)
+        self.endpoint, self.temporality = address.shown, options.temporality_of(temporality)
         self._bounds = options.bounds_of(buckets)
         self._resource = options.resource_of(resource, service_name)
         check_attributes(self._resource, key="resource")
@@ -119,7 +118,7 @@ class OTLPBackend(BaseMetricsBackend):
     def _begin(self) -> None:
         """Set what belongs to one process, and to the sums that it counts."""
         self._lock = threading.RLock()
-        self._discarded = self._warnings = 0
+        self._discarded = self._warnings = self._overflowed = 0
         self._series.clear()
         self._sums: dict[Key, Points] = {}
         self._start: int | None = None
@@ -156,6 +155,7 @@ class OTLPBackend(BaseMetricsBackend):
                 for places, reject in self._send(batch):
                     for place in places:
                         results[place] = reject
+            self._overflowed += batch.overflowed  # not of a batch that is sent again
             return results
 
     def stats(self) -> dict[str, int]:
@@ -165,7 +165,7 @@ class OTLPBackend(BaseMetricsBackend):
         """
         return {
             "series": len(self._series),
-            "overflowed": self._series.overflowed,
+            "overflowed": self._overflowed,
             "warnings": self._warnings,
             "discarded": self._discarded,
         }

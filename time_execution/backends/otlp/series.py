@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from time_execution.formats.number import number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.snapshot import snapshot
 from time_execution.formats.timestamp import to_nanoseconds
@@ -36,6 +37,7 @@ Number: TypeAlias = int | float
 Attribute: TypeAlias = tuple[str, type, Any]
 """Name, type and value: 1, 1.0 and True are equal, and not the same attribute."""
 
+_ADDED_UP = frozenset(("timing", "counter", "event"))
 _MS = 1000.0
 _WORD = 1 << 63
 _MAX_TEXT = 1024
@@ -116,6 +118,7 @@ class Batch:
         rejects: Those that no series takes, by their place in the batch.
         first: The earliest moment of a sum or histogram, in nanoseconds; infinite while there is none.
         last: The latest.
+        overflowed: How many of the metrics have no series of their own.
     """
 
     points: dict[Key, Points] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class Batch:
     rejects: dict[int, Reject] = field(default_factory=dict)
     first: float = math.inf
     last: int = 0
+    overflowed: int = 0
 
     def point_sources(self) -> list[list[int]]:
         """Return, for each point, which metrics of the batch it came from."""
@@ -141,9 +145,6 @@ class SeriesMaker:
         max_series: So many are told apart; what comes after counts in a series for all others.
         value_field: The field that holds the number.
         host: Where metrics come from that do not say it; None when the resource names one host for all.
-
-    Attributes:
-        overflowed: How many metrics came after.
     """
 
     def __init__(
@@ -164,7 +165,6 @@ class SeriesMaker:
 
     def clear(self) -> None:
         """Forget all series."""
-        self.overflowed = 0
         self._known: set[Key] = set()
         self._names: set[str] = set()
 
@@ -184,11 +184,11 @@ class SeriesMaker:
 
     def _take(self, metric: Metric, batch: Batch, place: int, now: int) -> Reject | None:
         kind = metric.kind
-        number = 1 if kind == "event" else number_of(metric.get(self._value_field))
+        number = 1 if kind == "event" else number_of(metric.get(number_field(metric, self._value_field)))
         if number is None:
             return Reject("no_number", "a metric of OTLP needs a number")
         moment = _moment_of(metric.get(TIMESTAMP), now)
-        if kind in {"gauge", "value"}:
+        if kind not in _ADDED_UP:
             levels = self._points(metric, "gauge", batch, place, Levels)
             levels.points.append((moment, number))
             return None
@@ -216,7 +216,7 @@ class SeriesMaker:
 
     def _points(self, metric: Metric, shape: str, batch: Batch, place: int, make: Any) -> Any:
         """Return where a metric counts, in the batch at hand."""
-        key = self._admitted(self._key_of(metric, shape))
+        key = self._admitted(self._key_of(metric, shape), batch)
         points = batch.points.get(key)
         if points is None:
             points = batch.points[key] = make()
@@ -236,7 +236,7 @@ class SeriesMaker:
             own.append((ERROR_TYPE, str, _error_type(metric)))
         return Key(shape, DURATION, "s", host, (*own, *allowed))
 
-    def _admitted(self, key: Key) -> Key:
+    def _admitted(self, key: Key, batch: Batch) -> Key:
         """Return the key itself, or that of the series for all others once there are too many."""
         if key in self._known:
             return key
@@ -244,7 +244,7 @@ class SeriesMaker:
             self._known.add(key)
             self._names.add(key.name)
             return key
-        self.overflowed += 1
+        batch.overflowed += 1
         is_known = key.name in self._names
         name, unit = (key.name, key.unit) if is_known else (OVERFLOW_NAME, "")
         return Key(key.shape, name, unit, self._host, ((OVERFLOW, bool, True),))

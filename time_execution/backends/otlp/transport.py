@@ -7,8 +7,12 @@ after 401, 403 and 404, too, though seldom: the metrics are not to blame for the
 from __future__ import annotations
 
 import gzip
+import logging
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from time_execution.exceptions import BackendDenied, BackendError, BackendTimeout, BackendUnavailable
@@ -29,6 +33,11 @@ _FIRST_SERVER_FAILURE = 500
 _RETRYABLE = frozenset({502, 503, 504})
 _SERVER = "the OTLP server"
 _ADVICE = "check endpoint and headers"
+_BAD_REQUEST = 400
+
+# Whether this thread sends what urllib3 would show in its lines for debugging: the query, which may hold a key.
+_hushed = threading.local()
+logging.getLogger("urllib3.connectionpool").addFilter(lambda _: not getattr(_hushed, "now", False))
 
 
 class Answer(NamedTuple):
@@ -71,7 +80,9 @@ class Transport:
         self._context = context
         packed = {"Content-Encoding": "gzip"} if compression == "gzip" else {}
         own = {"Content-Type": "application/x-protobuf", "User-Agent": "timeexecution-otlp", **packed}
-        self._headers = {**endpoint.login, **headers, **own}
+        self._headers = urllib3.HTTPHeaderDict(endpoint.login)
+        for given in (headers, own):  # one of each name, in whatever case it is written
+            self._headers.update(given)
         self._pool: urllib3.PoolManager | None = None
 
     def post(self, message: bytes) -> Answer:
@@ -89,9 +100,10 @@ class Transport:
             )
         deadline = time.monotonic() + 2 * self._timeout
         try:
-            response = self._pool.request(
-                "POST", self._endpoint.url, body=body, headers=self._headers, preload_content=False, redirect=False
-            )
+            with _hush(self._endpoint):
+                response = self._pool.request(
+                    "POST", self._endpoint.url, body=body, headers=self._headers, preload_content=False, redirect=False
+                )
             try:
                 answer = Answer(response.status, _kind_of(response), _read(response, deadline))
             finally:
@@ -99,6 +111,8 @@ class Transport:
                 response.close()
         except (failures.HTTPError, OSError) as exc:
             raise self._error_of(exc) from exc
+        if self._wants_tls(answer):
+            raise BackendDenied(f"{self._endpoint.shown} is a server that wants TLS; write https://, or set tls=true")
         if is_success(answer.status):
             if answer.kind == "text/html":
                 raise BackendDenied(f"{_SERVER} answered with a web page, so it is none; {_ADVICE}")
@@ -117,6 +131,11 @@ class Transport:
         """Leave the connection to the parent process."""
         self._pool = None
 
+    def _wants_tls(self, answer: Answer) -> bool:
+        """Whether a server that speaks TLS says that we do not; each of them in words of its own."""
+        is_plain = self._context is None and answer.kind not in {"application/x-protobuf", "application/json"}
+        return is_plain and answer.status == _BAD_REQUEST and b"https" in answer.body.lower()
+
     def _error_of(self, exc: Exception) -> BackendError:
         """Return what a failure to get an answer means."""
         where = self._endpoint.shown
@@ -129,7 +148,18 @@ class Transport:
             return BackendUnavailable(f"nothing answers at {where}; is the collector running?")
         if isinstance(reason, (failures.TimeoutError, TimeoutError)):
             return BackendTimeout(f"no answer from {where} in {self._timeout:g} s")
-        return BackendUnavailable(f"the connection to {where} broke off")
+        hint = "; if it speaks TLS, write https://" if self._context is None else ""
+        return BackendUnavailable(f"the connection to {where} broke off{hint}")
+
+
+@contextmanager
+def _hush(endpoint: Endpoint) -> Iterator[None]:
+    """Keep urllib3 from logging an address with a query."""
+    _hushed.now = endpoint.url != endpoint.shown
+    try:
+        yield
+    finally:
+        _hushed.now = False
 
 
 def _kind_of(response: urllib3.BaseHTTPResponse) -> str:
@@ -137,10 +167,18 @@ def _kind_of(response: urllib3.BaseHTTPResponse) -> str:
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Return the beginning of a body; a server that sends it a byte at a time does not hold us up for ever."""
+    """Return the beginning of a body; a server that sends it a byte at a time does not hold us up for ever.
+
+    One that refuses a request before it has read it may break off, and its status says enough: the body is empty then.
+    """
     body = b""
     while len(body) < _MOST_BYTES:
-        chunk = response.read1(_MOST_BYTES)
+        try:
+            chunk = response.read1(_MOST_BYTES)
+        except (failures.ProtocolError, ConnectionError):
+            if is_success(response.status) or response.status == _BAD_REQUEST:
+                raise
+            break
         if not chunk:
             break
         body += chunk

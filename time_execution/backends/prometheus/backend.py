@@ -36,6 +36,7 @@ _ALONE = (
     "Prometheus metrics are added up in a forked process by itself: give path, a file that processes share, so that "
     "each of them shows the totals of all"
 )
+_MOST_LETTERS = 200
 _CLASH = Reject("name clash", "its name is taken by metrics of another kind; rename one of them")
 
 
@@ -59,7 +60,7 @@ class PrometheusBackend(BaseMetricsBackend):
         path: A file that processes share; by default the totals are this process's own.
         registry: A ``prometheus_client.CollectorRegistry`` to show the totals in; by default one of its own.
         port: Serve at this port, from the first metric on; whichever of several processes gets hold of it.
-        address: What to listen on.
+        address: What to listen on; by default 127.0.0.1.
         exporter_token: Serve only those who send it as a bearer token.
         pushgateway: The URL of a Pushgateway to push to: every `push_interval`, when flushed, and at the end.
         job: The label ``job`` of what is pushed.
@@ -100,7 +101,7 @@ class PrometheusBackend(BaseMetricsBackend):
         path: str | os.PathLike[str] | None = None,
         registry: Any = None,
         port: int | None = None,
-        address: str = "127.0.0.1",
+        address: str | None = None,
         exporter_token: str | None = None,
         pushgateway: str | None = None,
         job: str = "time_execution",
@@ -118,8 +119,8 @@ class PrometheusBackend(BaseMetricsBackend):
         options.check_text("value_field", value_field)
         bounds, prefix, fields = options.buckets_of(buckets), options.namespace_of(namespace), options.labels_of(labels)
         self.path = None if path is None else to_file(path)
-        self.port, self.address = port, address
-        self._exporter = self._make_exporter(exporter_token)
+        self.port, self.address = port, "127.0.0.1" if address is None else address
+        self._exporter = self._make_exporter(address, exporter_token)
         self._gateway = _make_gateway(
             pushgateway, job=job, instance=instance, login=(username, password), interval=push_interval, timeout=timeout
         )
@@ -130,12 +131,12 @@ class PrometheusBackend(BaseMetricsBackend):
         self._log, self._upkeep, self._is_alone = QuietLog(), threading.Lock(), False
         hold_forks_up(self)
 
-    def _make_exporter(self, token: str | None) -> Exporter | None:
+    def _make_exporter(self, address: str | None, token: str | None) -> Exporter | None:
         if self.port is None:
-            options.check_without("port", exporter_token=token)
+            options.check_without("port", address=address, exporter_token=token)
             return None
         options.check_port(self.port)
-        options.check_text("address", self.address)
+        options.check_text("address", address, is_optional=True)
         options.check_text("exporter_token", token, is_optional=True)
         return Exporter(lambda: wsgi_app(self.registry), address=self.address, port=self.port, token=token)
 
@@ -163,9 +164,13 @@ class PrometheusBackend(BaseMetricsBackend):
         if self._gateway is not None and tally:
             self._gateway.note()
         if self._is_alone:
+            self._is_alone = False  # once in a process: it may be meant so
             self._log.tell("alone", _ALONE)
         self.idle()
-        if not refused and not any(isinstance(series, Reject) for series in found):
+        if refused:
+            _, name, _ = min(refused)
+            self._log.tell("clash", f"Prometheus metrics called {name[:_MOST_LETTERS]!r} are refused: {_CLASH.detail}")
+        elif not any(isinstance(series, Reject) for series in found):
             return None
         return [series if isinstance(series, Reject) else _CLASH if series in refused else STORED for series in found]
 

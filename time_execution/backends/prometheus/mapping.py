@@ -14,9 +14,9 @@ from math import inf
 from typing import Any
 
 from time_execution.backends.prometheus.tally import Exemplar, Labels, Series, Tally
-from time_execution.formats.number import finite_number
+from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.outcome import has_failed
-from time_execution.types import NAME, TIMESTAMP, VALUE, Metric, Reject
+from time_execution.types import NAME, TIMESTAMP, Metric, Reject
 
 MAX_TEXT = 1024
 """Longer names and label values are cut, so that a scrape stays small."""
@@ -75,7 +75,7 @@ class Mapper:
         tally = Tally()
         found: list[Series | Reject] = []
         for metric in metrics:
-            value = self._number(metric)
+            value = finite_number(metric.get(number_field(metric, self._value_field)))
             if metric.kind != "timing":
                 found.append(self._add_number(tally, metric, value))
             elif value is None:
@@ -112,10 +112,6 @@ class Mapper:
         elif (moment := _moment(metric)) >= cell.moment:
             cell.value, cell.moment = value * factor, moment
         return series
-
-    def _number(self, metric: Metric) -> float | None:
-        # What is written by hand has its number under ``value``, whatever durations are called.
-        return finite_number(metric.get(self._value_field if self._value_field in metric else VALUE))
 
     def _labels_of(self, metric: Metric) -> Labels:
         pairs = ((label, text_of(metric.get(field))) for label, field in self._labels)

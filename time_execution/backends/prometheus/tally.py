@@ -135,7 +135,7 @@ class Catalogue:
     """The series that there are, at most so many, and what kind each name is of. Not thread-safe.
 
     A series beyond the limit keeps its name, and its labels become `OVERFLOW`; should the name be new as well, that
-    becomes `OVERFLOW` too. That makes at most as many series again.
+    becomes `OVERFLOW` too. These, and metrics about ourselves, make at most as many series again.
 
     Args:
         max_series: The limit.
@@ -205,7 +205,8 @@ class Catalogue:
         if kind != "timing" and self._kinds.get(_stem(name), kind) != kind:
             return None
         # Bounded, since nothing keeps an application from writing `OVERFLOW` itself.
-        if len(self._ids) - min(self._extra, self._max_series) < self._max_series:
+        extra = min(self._extra, self._max_series)
+        if len(self._ids) - extra < self._max_series or (extra < self._max_series and _is_extra(series)):
             return series
         if labels and (kind, name) in self._names:
             return kind, name, tuple((label, OVERFLOW) for label, _ in labels)
@@ -218,7 +219,8 @@ class Catalogue:
 def _is_extra(series: Series) -> bool:
     """Whether a series has room in any case."""
     _, name, labels = series
-    return name == OVERFLOW or series == OVERFLOWED or (bool(labels) and all(value == OVERFLOW for _, value in labels))
+    is_ours = name == OVERFLOW or name.startswith(OWN_PREFIX)
+    return is_ours or (bool(labels) and all(value == OVERFLOW for _, value in labels))
 
 
 def _stem(name: str) -> str:
