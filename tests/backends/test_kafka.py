@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
+
 from time_execution.backends.kafka import KafkaBackend, backend  # isort: skip - before the client itself
 from kafka import errors
 

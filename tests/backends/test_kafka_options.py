@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
+
 from time_execution.backends.kafka import KafkaBackend, producer
 from time_execution.exceptions import ConfigurationError
 

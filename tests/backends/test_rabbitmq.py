@@ -11,6 +11,8 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+
+pytest.importorskip("pika", reason="its client is not installed", exc_type=ImportError)
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorStackTimeout
 

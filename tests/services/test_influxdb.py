@@ -9,6 +9,8 @@ import uuid
 
 import pytest
 
+pytest.importorskip("time_execution.backends.influxdb.v1", reason="its client is not installed", exc_type=ImportError)
+
 from time_execution.backends.influxdb.v1 import InfluxDBClient, InfluxDBClientError  # isort: skip - without its warnings
 from influxdb.line_protocol import quote_ident
 

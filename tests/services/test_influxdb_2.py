@@ -10,6 +10,8 @@ import uuid
 
 import pytest
 
+pytest.importorskip("time_execution.backends.influxdb.v2", reason="its client is not installed", exc_type=ImportError)
+
 from tests.backends.influxdb_lines import decode
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Stream, hostile_metrics, wait_until

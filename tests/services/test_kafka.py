@@ -12,6 +12,8 @@ import warnings
 
 import pytest
 
+pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
+
 from time_execution.backends.kafka import KafkaBackend  # isort: skip - imports the client without its warnings
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, NewTopic, ResourcePattern, ResourceType

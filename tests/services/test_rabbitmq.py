@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pika", reason="its client is not installed", exc_type=ImportError)
+
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Relay, Stream, assert_same, hostile_metrics, wait_until
 from tests.services.conftest import PORTS
