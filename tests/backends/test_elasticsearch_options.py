@@ -89,8 +89,8 @@ class TestHosts:
             ({"data_stream": True, "index_pattern": "{index}"}, "no meaning with data_stream"),
             ({"no_such_option": "secret"}, "unknown option 'no_such_option'"),
             ({"max_retrys": 5}, "did you mean 'max_retries'"),
-            ({"client": object()}, "client must be an instance of"),
-            ({"client": object(), "hosts": "a", "max_retries": 5}, "leave out hosts, options"),
+            ({"client": 5.5}, "client must be an instance of"),
+            ({"client": 5.5, "hosts": "a", "max_retries": 5}, "leave out hosts, options"),
         ],
         ids=str,
     )
