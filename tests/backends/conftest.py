@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from tests.backends.sqlite_rows import FOREVER
@@ -17,3 +19,17 @@ def path(tmp_path):
 def backend(path):
     with SQLiteBackend(path, **FOREVER) as backend:
         yield backend
+
+
+@pytest.fixture
+def wake_loggers(monkeypatch):
+    """Let loggers log everything, whatever programs that other tests ran have made of them."""
+
+    def wake(*names):
+        for name in names:
+            logger = logging.getLogger(name)
+            for attribute, value in {"disabled": False, "level": logging.DEBUG}.items():
+                monkeypatch.setattr(logger, attribute, value)
+            logger.manager._clear_cache()
+
+    return wake

@@ -90,8 +90,10 @@ class TestLogin:
         encoded = b64encode(b"anna:hunter2").decode(), b64encode(b"id:hunter2").decode()
         assert not [text for text in shown for form in ("hunter2", *encoded) if form in text]
 
-    def test_logs_of_the_clients_other_users_are_untouched(self, cluster, make, caplog):
+    def test_logs_of_the_clients_other_users_are_untouched(self, cluster, make, caplog, wake_loggers):
         """Only what this thread does for the backend is kept quiet."""
+        wake_loggers("elasticsearch", "elastic_transport", "elastic_transport.transport")
+        wake_loggers("urllib3", "urllib3.connectionpool")
         caplog.set_level(logging.DEBUG)
         make().write("a", value=1)
         for name in ("elasticsearch", "elastic_transport.transport", "urllib3.connectionpool"):

@@ -165,14 +165,9 @@ def test_an_address_where_nobody_listens_is_named(server):
 
 
 @pytest.mark.parametrize("answer", [200, 404, RESET])
-def test_no_log_shows_the_query(server, caplog, monkeypatch, answer):
+def test_no_log_shows_the_query(server, caplog, wake_loggers, answer):
     """It may hold a key, and urllib3 writes addresses down at level DEBUG; those without a query it may."""
-    for name in ("urllib3", "urllib3.connectionpool"):  # whatever programs that other tests ran have made of them
-        logger = logging.getLogger(name)
-        monkeypatch.setattr(logger, "disabled", False)
-        monkeypatch.setattr(logger, "propagate", True)
-        monkeypatch.setattr(logger, "level", logging.DEBUG)
-        logger.manager._clear_cache()
+    wake_loggers("urllib3", "urllib3.connectionpool")
     server.answer(answer)
     with caplog.at_level(logging.DEBUG), contextlib.suppress(BackendUnavailable):
         OTLPBackend(f"{server.url}?key={SECRET}").write_many(values("a"))
