@@ -168,6 +168,9 @@ class AggregateBackend(BaseMetricsBackend):
             for metric in metrics:
                 self._add(metric, now)
             self._hand_on(now - _GRACE, now)
+        start = getattr(self.backend, "start_worker", None)
+        if callable(start) and metrics:
+            start()  # at the end of the interpreter, when the last summaries come, some versions start no thread
         return None
 
     def idle(self) -> None:
