@@ -152,10 +152,14 @@ def run_document(path, folder, ports=None):
         path: The document.
         folder: An empty one to work in.
         ports: Gives the port of a server by its name; without it, blocks that need a server are left out.
+
+    Returns:
+        How many blocks were run.
     """
     (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
     printed = ""
     is_left_out = False
+    count = 0
     for number, block in enumerate(blocks_of(path)):
         if block.directive.startswith("file: "):
             target = folder / block.directive.removeprefix("file: ")
@@ -171,6 +175,8 @@ def run_document(path, folder, ports=None):
             is_left_out = bool(needed) and ports is None
             if not is_left_out:
                 printed = run_block(_with_addresses(block, needed, ports), folder, number)
+                count += 1
+    return count
 
 
 def _with_addresses(block, needed, ports):

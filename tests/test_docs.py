@@ -22,6 +22,7 @@ from tests.documents import (
     names_of,
     run_document,
     section,
+    servers_of,
     text_of,
 )
 from time_execution import settings, time_execution
@@ -52,7 +53,8 @@ def test_links_within_the_project_lead_somewhere(path):
 @pytest.mark.parametrize("path", RUN, ids=names_of(RUN))
 def test_blocks_do_what_the_document_says(path, tmp_path):
     """Every block that needs no server runs, in order, and prints what is shown."""
-    run_document(path, tmp_path)
+    programs = [block for block in blocks_of(path) if is_run(block) and not servers_of(block)]
+    assert run_document(path, tmp_path) == len(programs)
 
 
 @pytest.mark.parametrize("path", RUN, ids=names_of(RUN))

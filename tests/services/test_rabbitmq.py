@@ -207,7 +207,8 @@ def test_an_absent_exchange_is_declared(port, queue, kind):
     for _ in range(2):
         with RabbitMQBackend("127.0.0.1", port, exchange=name, exchange_type=kind) as backend:
             backend.write("a", value=1)
-    queue.channel.exchange_declare(name, exchange_type=kind, durable=True)  # fails where it is another
+    found = queue.channel.exchange_declare(name, exchange_type=kind, durable=True)  # fails where it is another
+    assert found.method.NAME == "Exchange.DeclareOk"
     with RabbitMQBackend("127.0.0.1", port, exchange=name, exchange_type="headers", durable=False) as backend:
         backend.write("a", value=1)
     queue.channel.exchange_delete(name)

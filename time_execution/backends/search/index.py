@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import datetime
 from string import Formatter
 
@@ -98,8 +99,6 @@ def _check_name(name: str) -> None:
 
 def _nanoseconds(timestamp: object) -> int:
     if isinstance(timestamp, str):
-        try:
+        with suppress(ValueError, OverflowError):  # no moment at all: it counts as now
             return to_nanoseconds(datetime.fromisoformat(timestamp.replace("Z", "+00:00")))
-        except (ValueError, OverflowError):
-            pass
     return time.time_ns()
