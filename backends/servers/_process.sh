@@ -23,15 +23,25 @@ lock() {
 
 unlock() { exec {lock_file}>&-; }
 
+# The variables of a process are shown to its own user; root without the right to trace is not that user.
+variables_of() { "${unprivileged[@]}" cat "/proc/$1/environ" 2>/dev/null | tr '\0' '\n'; }
+
 marked_processes() {
-    # The variables of a process are shown to its own user; root without the right to trace is not that user.
     { "${unprivileged[@]}" grep -lzsxF "TIME_EXECUTION_SERVER=$data" /proc/[0-9]*/environ || true; } | cut -d/ -f3
+    if is_running; then cat "$data/pid"; fi
 }
 
 is_running() {
     [[ -r $data/pid ]] || return 1
-    # Not grep -q: it leaves as soon as it knows, and what still writes to it then makes the pipeline fail.
-    marked_processes | grep -x "$(<"$data/pid")" >/dev/null
+    local main variables
+    main=$(<"$data/pid")
+    # A process shows no variables while it becomes another program, which takes long when that one is large and not in
+    # memory as yet.
+    until variables=$(variables_of "$main") || return 1; [[ -n $variables ]]; do
+        grep -qs '^State:.[^ZX]' "/proc/$main/status" || return 1
+        sleep 0.02
+    done
+    [[ $'\n'$variables$'\n' == *$'\n'"TIME_EXECUTION_SERVER=$data"$'\n'* ]]
 }
 
 # detached COMMAND...: run as the server's main process, in its data folder, on its own.
