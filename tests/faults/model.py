@@ -69,6 +69,7 @@ class Model(RuleBasedStateMachine):
         self.worker: Any = StillWorker(
             self.channel,
             self.send,
+            on_start=bool,
             idle=bool,
             close_backend=lambda: None,
             backoff=Backoff(base=1.0, cap=30.0, max_age=MAX_AGE, jitter=lambda _, high: high),

@@ -29,17 +29,12 @@ for _ in range(1000):
 """
 
 
-# Python 3.12 starts no thread at its end, and these programs end before the first batch has come to the inner delivery.
-NOT_ON_3_12 = pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="no thread starts at the end of Python 3.12")
-
-
 def run(spec, folder):
     """Run a program that measures 1 000 calls and ends, in a folder; return what it said."""
     command = [sys.executable, "-c", PROGRAM % spec]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
 
 
-@NOT_ON_3_12
 @pytest.mark.parametrize(
     "spec",
     [
@@ -60,7 +55,6 @@ def test_the_end_of_the_process_sends_the_interval_at_hand(spec, tmp_path):
     assert sum(count for _, count in rows) in {1, 1000}  # of a summary of summaries, there is one
 
 
-@NOT_ON_3_12
 def test_the_end_of_the_process_says_what_was_lost(tmp_path):
     """A summary that nobody takes is counted as one metric, within the time that all together have."""
     pytest.importorskip("opentelemetry.proto.metrics", reason="the extra otlp is not installed")

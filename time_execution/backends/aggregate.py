@@ -168,10 +168,15 @@ class AggregateBackend(BaseMetricsBackend):
             for metric in metrics:
                 self._add(metric, now)
             self._hand_on(now - _GRACE, now)
-        start = getattr(self.backend, "start_worker", None)
-        if callable(start) and metrics:
-            start()  # at the end of the interpreter, when the last summaries come, some versions start no thread
+        if metrics:
+            self.start_worker()
         return None
+
+    def start_worker(self) -> None:
+        """Start what delivers the summaries: at the end of the interpreter, some versions of Python start no thread."""
+        start = getattr(self.backend, "start_worker", None)
+        if callable(start):
+            start()
 
     def idle(self) -> None:
         """Hand on the intervals that have ended."""

@@ -138,6 +138,8 @@ class ThreadedBackend(QueuedBackend):
         self._worker = Worker(
             self.channel,
             batch_sender(self.backend),
+            # At the end of the interpreter, when the one behind is told what is left, some versions start no thread.
+            on_start=lambda: self._tell_backend("start_worker"),
             idle=Step(idle_call(self.backend), kind="backend", label=label_of(self.backend), raises=False).attempt,
             close_backend=self._close_backend,
             backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),

@@ -39,6 +39,7 @@ class Worker:
     Args:
         channel: Where metrics wait.
         send: Sends a batch; see `time_execution.backends.base.batch_sender`.
+        on_start: Called when a thread is started, by whoever starts it, with the channel's lock held; must not raise.
         idle: Called while nothing waits, once in `queue_timeout` seconds; must not raise.
         close_backend: Called once, in the worker's thread, when the channel is closed.
         backoff: How long to wait after a failure, and when to give up.
@@ -60,6 +61,7 @@ class Worker:
         channel: Channel,
         send: Callable[[Sequence[Metric]], Results],
         *,
+        on_start: Callable[[], object],
         idle: Callable[[], object],
         close_backend: Callable[[], None],
         backoff: Backoff,
@@ -71,6 +73,7 @@ class Worker:
     ) -> None:
         self._channel = channel
         self._send = send
+        self._on_start = on_start
         self._idle = idle
         self._close_backend = close_backend
         self._backoff = backoff
@@ -128,6 +131,7 @@ class Worker:
         else:
             self._hopeless = False
             lifecycle.come_last()
+            self._on_start()
         finally:
             self._is_starting = False
 
