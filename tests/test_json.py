@@ -37,6 +37,7 @@ def forget_writers() -> None:
     """Look for orjson again."""
     subject._writer.cache_clear()
     subject._flat_writer.cache_clear()
+    subject._array_writer.cache_clear()
 
 
 def with_snapshot(metric: Any, **options: Any) -> str:

@@ -47,8 +47,8 @@ def test_bound_holds_until_it_is_added_up():
         items.append(item)
     assert scale.at_most() <= scale.exactly() + 3 * LIGHT_BYTES
     assert scale.exactly() == scale.exactly() == DRAFT_BYTES + 5400
-    scale.remove(items.popleft())
-    scale.remove(items.popleft())
+    scale.remove([items.popleft()])
+    scale.remove([items.popleft()])
     assert scale.exactly() == 5000
     items.appendleft(metric(400))
     scale.put_back([items[0]])

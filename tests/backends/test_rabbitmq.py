@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed
 
 from time_execution.backends.rabbitmq import RabbitMQBackend, backend
 from time_execution.backends.rabbitmq.meaning import error_of
-from time_execution.backends.rabbitmq.session import RefusedError
+from time_execution.backends.rabbitmq.session import Receipt, RefusedError
 from time_execution.exceptions import (
     BackendDenied,
     BackendTimeout,
@@ -29,8 +30,26 @@ from time_execution.exceptions import (
 from time_execution.types import STORED, Metric, Retry
 
 
+class Answer(NamedTuple):
+    """What a wait for confirmations brings.
+
+    Attributes:
+        outcomes: For each message that is open, in order: ``+`` confirmed, ``-`` refused, ``?`` nothing.
+        error: What the wait fails with.
+        blocks: Whether the server blocks publishers from then on.
+    """
+
+    outcomes: str = ""
+    error: BaseException | None = None
+    blocks: bool = False
+
+
+SILENT = Answer("?" * 9, BackendTimeout("silent"))
+BLOCKED = SILENT._replace(blocks=True)
+
+
 class Session:
-    """Answers each wait for confirmations by script: nothing confirms, an exception is raised."""
+    """Answers each wait for confirmations by script: with nothing, all is confirmed; else see `Answer`."""
 
     max_frame_bytes = 131_072
 
@@ -40,6 +59,7 @@ class Session:
         self.publish_error = publish_error
         self.is_blocked = False
         self.is_alive = True
+        self.receipts = []
         self.published = []
         self.closed = []
 
@@ -54,11 +74,18 @@ class Session:
         if self.publish_error is not None:
             raise self.publish_error
         self.published.append(properties)
+        self.receipts.append(Receipt(properties.message_id))
+        return self.receipts[-1]
 
     def confirm(self):
-        answer = self.script.pop(0) if self.script else None
-        if answer is not None:
-            raise answer
+        answer = self.script.pop(0) if self.script else Answer()
+        self.is_blocked = answer.blocks
+        waiting = [receipt for receipt in self.receipts if receipt.is_open]
+        for receipt, outcome in zip(waiting, answer.outcomes or "+" * len(waiting), strict=False):
+            receipt.is_open = outcome == "?"
+            receipt.refusal = RefusedError() if outcome == "-" else None
+        if answer.error is not None:
+            raise answer.error
 
     def close(self, timeout):
         self.closed.append(timeout)
@@ -194,7 +221,7 @@ def test_a_connection_closed_meanwhile_is_replaced_before_it_is_used():
 )
 def test_a_connection_that_fails_is_given_up(exc):
     """The next attempt opens another, and sends the same message."""
-    first, second = Session(exc), Session()
+    first, second = Session(SILENT._replace(error=exc)), Session()
     rabbit = made(first, second)
     with pytest.raises(BackendUnavailable, match="RabbitMQ at h:5672: ") as caught:
         rabbit.write_many(metrics(1, 2))
@@ -217,15 +244,11 @@ def test_a_channel_that_is_closed_as_a_message_goes_out_is_given_up():
 
 def test_what_a_blocked_server_has_is_not_sent_again():
     """Its connection is kept, and the next attempt waits for the confirmation that is due."""
-    session = Session(BackendTimeout("silent"), BackendTimeout("silent"), None)
+    session = Session(BLOCKED, BLOCKED)
     rabbit = made(session)
-    session.is_blocked = False
-    rabbit._opened()
-    session.is_blocked = True  # told while the first message is under way
-    with pytest.raises(BackendUnavailable, match="blocks publishers"):
-        rabbit._publish(session, metrics(1, 2))
-    with pytest.raises(BackendUnavailable, match="blocks publishers"):
-        rabbit.write_many(metrics(1, 2, 3))
+    for batch in (metrics(1, 2), metrics(1, 2, 3)):
+        with pytest.raises(BackendUnavailable, match="blocks publishers"):
+            rabbit.write_many(batch)
     session.is_blocked = False
     assert rabbit.write_many(metrics(1, 2, 3)) is None
     assert ids(session) == ["ff-1 ff-2", "ff-3"]
@@ -243,19 +266,17 @@ def test_nothing_is_published_to_a_blocked_server():
 
 def test_what_is_confirmed_late_counts_though_the_rest_fails():
     """Only the rest is sent again."""
-    session = Session(BackendTimeout("silent"), None, exceptions.StreamLostError("gone"))
+    session = Session(BLOCKED, Answer("+?", exceptions.StreamLostError("gone")))
     rabbit = made(session)
-    rabbit._opened()
-    session.is_blocked = True
     with pytest.raises(BackendUnavailable):
-        rabbit._publish(session, metrics(1, 2))
+        rabbit.write_many(metrics(1, 2))
     session.is_blocked = False
     assert rabbit.write_many(metrics(1, 2, 3)) == [STORED, STORED, Retry("BackendUnavailable")]
 
 
 def test_a_refused_message_is_sent_again():
     """A negative confirmation settles nothing, and says nothing against the connection."""
-    session = Session(RefusedError())
+    session = Session(Answer("-"))
     rabbit = made(session)
     with pytest.raises(BackendUnavailable, match="is a queue of metrics full"):
         rabbit.write_many(metrics(1))

@@ -21,7 +21,7 @@ from tests.bench.__main__ import insert
 from tests.bench.bench_sqlite import BATCH, batches, make_metrics
 from tests.bench.measure import Table
 from tests.services.conftest import PORTS
-from time_execution.backends.base import BaseMetricsBackend, batch_sender
+from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.types import Metric
 
@@ -70,18 +70,18 @@ PRODUCTS = {
 }
 
 
-class Gated(BaseMetricsBackend):
-    """Holds a backend back until its gate is open, so that the queue is full by then."""
+def gated(backend: BaseMetricsBackend) -> threading.Event:
+    """Hold a backend back until the gate that is returned opens, so that the queue is full by then."""
+    gate = threading.Event()
+    name = "write_batches" if backend.batches_at_once > 1 else "write_many"
+    send = getattr(backend, name)
 
-    def __init__(self, backend: BaseMetricsBackend) -> None:
-        self.gate = threading.Event()
-        self._send = batch_sender(backend)
-        self.wants_nanoseconds = backend.wants_nanoseconds  # type: ignore[misc]
-        self.close = backend.close  # type: ignore[method-assign]
+    def write(metrics):
+        gate.wait(_PATIENCE)
+        return send(metrics)
 
-    def write_many(self, metrics):
-        self.gate.wait(_PATIENCE)
-        return self._send(metrics)
+    setattr(backend, name, write)
+    return gate
 
 
 def race_for(product: Product, count: int) -> Any:
@@ -96,11 +96,13 @@ def delivered_in(race: Race, count: int) -> float:
     Raises:
         RuntimeError: When not all metrics were delivered.
     """
-    gated = Gated(race.backend())
-    delivery = ThreadedBackend(gated, queue_maxsize=2 * count, max_bytes=None, bulk_size=BATCH, bulk_timeout=0.0)
+    backend = race.backend()
+    gate = gated(backend)
+    delivery = ThreadedBackend(backend, queue_maxsize=2 * count, max_bytes=None, bulk_size=BATCH, bulk_timeout=0.0)
     delivery.bulk_write(make_metrics(count))
+    gc.collect()  # of what making the metrics left, as before the client's turn
     started = time.perf_counter()
-    gated.gate.set()
+    gate.set()
     is_done = delivery.flush(_PATIENCE)
     taken = time.perf_counter() - started
     stats = delivery.stats()

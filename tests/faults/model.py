@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 from tests.faults.harness import FakeClock, check_conservation
 from tests.faults.stand_ins import Disk, Draft, Killed, StillWorker
 from time_execution.delivery.channel import Channel
+from time_execution.delivery.refusals import Refusals
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendDenied, BackendRejected, BackendThrottled, BatchTooLarge
 from time_execution.quietlog import QuietLog
@@ -66,6 +67,7 @@ class Model(RuleBasedStateMachine):
         self.disk: Any = Disk(capacity=6)
         if self.spool:
             self.channel.use_spool(cast("Any", self.disk), durable=False)
+        self.log = QuietLog(interval=1e9)
         self.worker: Any = StillWorker(
             self.channel,
             self.send,
@@ -73,10 +75,11 @@ class Model(RuleBasedStateMachine):
             idle=bool,
             close_backend=lambda: None,
             backoff=Backoff(base=1.0, cap=30.0, max_age=MAX_AGE, jitter=lambda _, high: high),
-            dead_letters=None,
+            window=1,
+            refusals=Refusals(None, self.log, "model"),
             queue_timeout=0.5,
             limit=None,
-            log=QuietLog(interval=1e9),
+            log=self.log,
             label="model",
         )
         self.next_value = 0

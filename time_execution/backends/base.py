@@ -8,14 +8,14 @@ they ask `batch_sender` for the one function that sends a batch to it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from time_execution.exceptions import BackendRejected, BackendUnavailable, ConfigurationError
-from time_execution.formats.timestamp import to_datetime, to_nanoseconds
+from time_execution.formats.timestamp import with_datetimes, with_nanoseconds
 from time_execution.signature import excess, mismatch, shape_of
-from time_execution.types import HOSTNAME, NAME, STORED, TIMESTAMP, Metric, Reject, Result, Results, Retry
+from time_execution.types import HOSTNAME, NAME, STORED, Metric, Reject, Result, Results, Retry
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _METHODS = ("write_many", "bulk_write", "write")
 _EITHER_WAY = inspect.Parameter.POSITIONAL_OR_KEYWORD
-_FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
-_LAST_MOMENT = datetime.max.replace(tzinfo=timezone.utc)
 BatchSender = Callable[[Sequence[Metric]], Results]
 
 
@@ -41,6 +39,7 @@ class BaseMetricsBackend:
     Attributes:
         wants_nanoseconds: True when ``timestamp`` should arrive as integer nanoseconds instead of a datetime.
         repr_fields: The attributes that `repr` may show; never one that holds a secret.
+        batches_at_once: How many batches a delivery hands over in one call, to `write_batches`, when so many wait.
 
     Raises:
         TypeError: When a subclass that overrides none of the three methods is constructed.
@@ -55,6 +54,7 @@ class BaseMetricsBackend:
 
     wants_nanoseconds: ClassVar[bool] = False
     repr_fields: ClassVar[tuple[str, ...]] = ()
+    batches_at_once: ClassVar[int] = 1
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Refuse a subclass that cannot store anything, before the first metric meets it."""
@@ -96,6 +96,16 @@ class BaseMetricsBackend:
         """
         results = batch_sender(self, derived=False)(metrics)
         return None if results is None else list(results)
+
+    def write_batches(self, batches: Sequence[Sequence[Metric]]) -> Results:
+        """Store several batches; to override where one can be made while another is on its way.
+
+        Called by a delivery in place of `write_many`, when `batches_at_once` is more than 1.
+
+        Returns:
+            As `write_many` does, for all of them in order.
+        """
+        return (result for batch in batches for result in _each(self.write_many(batch), len(batch)))
 
     def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature every backend shares
         """Wait until everything offered before is settled; True when it is.
@@ -167,7 +177,7 @@ class QueuedBackend(BaseMetricsBackend):
         raise TypeError(f"{type(self).__qualname__} must override enqueue()")
 
 
-def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
+def batch_sender(backend: Any, *, derived: bool = True, size: int | None = None) -> BatchSender:
     """Return the function that sends a batch to a backend of any of the three shapes.
 
     The batch is used as it is where possible; ``timestamp`` is put into the shape the backend wants.
@@ -175,6 +185,7 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
     Args:
         backend: An instance with ``write_many``, ``bulk_write`` or ``write``; it need not extend our base class.
         derived: Whether an inherited `write_many` counts; False is for the base class itself.
+        size: Of a batch, where several may come in one call; `batches_at_once` says how many.
 
     Raises:
         ConfigurationError: As `way_to_write` does.
@@ -182,13 +193,15 @@ def batch_sender(backend: Any, *, derived: bool = True) -> BatchSender:
     """
     send: BatchSender
     way = way_to_write(backend, derived=derived)
-    if way == "write_many":
+    if size is not None and batches_at_once(backend) > 1:
+        send = _in_batches(backend.write_batches, size)
+    elif way == "write_many":
         send = backend.write_many
     elif way == "bulk_write":
         send = _whole_batch(backend.bulk_write)
     else:
         send = _one_by_one(backend.write, _first_parameter(backend.write))
-    shape = _with_nanoseconds if getattr(backend, "wants_nanoseconds", False) else _with_datetimes
+    shape = with_nanoseconds if getattr(backend, "wants_nanoseconds", False) else with_datetimes
     return lambda metrics: send(shape(metrics))
 
 
@@ -221,6 +234,11 @@ def way_to_write(backend: Any, *, derived: bool = True) -> str:
     if problem is not None:
         raise ConfigurationError(f"{shown} must take {taken}: {problem}")
     return way
+
+
+def batches_at_once(backend: Any) -> int:
+    """Return how many batches a backend takes in one call; one that is none of ours takes one."""
+    return backend.batches_at_once if isinstance(backend, BaseMetricsBackend) else 1
 
 
 def idle_call(backend: Any) -> Callable[[], object]:
@@ -302,11 +320,19 @@ def raise_unless_stored(results: Results) -> None:
             raise BackendUnavailable(result.reason)
 
 
+def _each(results: Results, count: int) -> Iterable[Result]:
+    return repeat(STORED, count) if results is None else results
+
+
 def _has(backend: Any, method: str) -> bool:
     """Whether a backend, or a class of one, has a method of its own, not the one derived from the others."""
     cls = backend if isinstance(backend, type) else type(backend)
     inherited = getattr(cls, method, None) is getattr(BaseMetricsBackend, method)
     return callable(getattr(backend, method, None)) and not inherited
+
+
+def _in_batches(write_batches: Callable[[Sequence[Sequence[Metric]]], Results], size: int) -> BatchSender:
+    return lambda metrics: write_batches([metrics[first : first + size] for first in range(0, len(metrics), size)])
 
 
 def _whole_batch(bulk_write: Callable[[list[Metric]], Any]) -> BatchSender:
@@ -356,27 +382,3 @@ def _first_parameter(write: Callable[..., Any]) -> str | None:
         return None
     first = next(iter(inspect.signature(function).parameters.values()), None)
     return first.name if first is not None and first.kind is _EITHER_WAY else None
-
-
-def _with_datetimes(metrics: Sequence[Metric]) -> Sequence[Metric]:
-    for metric in metrics:
-        timestamp = metric.get(TIMESTAMP)
-        if type(timestamp) is int:
-            metric[TIMESTAMP] = _moment(timestamp)
-    return metrics
-
-
-def _moment(nanoseconds: int) -> datetime:
-    """Return the datetime of a moment, the nearest that there is for one beyond the calendar."""
-    try:
-        return to_datetime(nanoseconds)
-    except OverflowError:
-        return _FIRST_MOMENT if nanoseconds < 0 else _LAST_MOMENT
-
-
-def _with_nanoseconds(metrics: Sequence[Metric]) -> Sequence[Metric]:
-    for metric in metrics:
-        timestamp = metric.get(TIMESTAMP)
-        if isinstance(timestamp, datetime):
-            metric[TIMESTAMP] = to_nanoseconds(timestamp)
-    return metrics

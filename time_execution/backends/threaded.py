@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from time_execution.backends.base import BaseMetricsBackend, QueuedBackend, batch_sender, idle_call
+from time_execution.backends.base import BaseMetricsBackend, QueuedBackend, batch_sender, batches_at_once, idle_call
 from time_execution.backends.factory import make_backend
 from time_execution.delivery import lifecycle
 from time_execution.delivery.channel import Channel, Overflow
 from time_execution.delivery.deadletter import NAME as LETTERS_NAME
 from time_execution.delivery.deadletter import DeadLetters
+from time_execution.delivery.refusals import Refusals
 from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
 from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
@@ -134,20 +135,21 @@ class ThreadedBackend(QueuedBackend):
         """Make the worker, with the spool and the dead letters that it needs; its thread is not started."""
         if spool is not None:
             self.channel.use_spool(spool.open(_spool_name(self.backend)), durable=spool.durable)
-        self._log = QuietLog()
+        self._log, label = QuietLog(), type(self.backend).__name__
         self._worker = Worker(
             self.channel,
-            batch_sender(self.backend),
+            batch_sender(self.backend, size=self.channel.batch_items),
             # At the end of the interpreter, when the one behind is told what is left, some versions start no thread.
             on_start=lambda: self._tell_backend("start_worker"),
             idle=Step(idle_call(self.backend), kind="backend", label=label_of(self.backend), raises=False).attempt,
             close_backend=self._close_backend,
             backoff=retry or Backoff(max_age=MAX_AGE if spool is None else MAX_AGE_WITH_SPOOL),
-            dead_letters=letters,
+            window=batches_at_once(self.backend),
+            refusals=Refusals(letters, self._log, label),
             queue_timeout=queue_timeout,
             limit=limit,
             log=self._log,
-            label=type(self.backend).__name__,
+            label=label,
         )
         self.channel.on_fork = self.after_fork
         self._open()

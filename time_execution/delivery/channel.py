@@ -168,11 +168,12 @@ class Channel:
         if self.max_bytes is not None and not self._is_within(self.max_bytes // 2):
             self.pressed = True  # heavy metrics: do not wait for their number to make a batch
 
-    def _dequeue(self) -> Item:
-        item = self.queue.popleft()
-        self.ledger.taken += 1
-        self.scale.remove(item)
-        return item
+    def _dequeue(self, count: int = 1) -> list[Item]:
+        popleft = self.queue.popleft
+        items = [popleft() for _ in range(count)]
+        self.ledger.taken += count
+        self.scale.remove(items)
+        return items
 
     @property
     def bytes(self) -> int:
@@ -220,7 +221,7 @@ class Channel:
     def _spool_oldest(self) -> bool:
         """Move the oldest batch of the queue to the disk; False when the queue is empty, or the disk refuses."""
         before = self.ledger.taken
-        items = [self._dequeue() for _ in range(min(len(self.queue), self.batch_items))]
+        items = self._dequeue(min(len(self.queue), self.batch_items))
         if items and self._to_disk(self._entry_maker.entries(items, after=before)):
             return True
         self.queue.extendleft(reversed(items))
@@ -259,8 +260,8 @@ class Channel:
             if self.attention > 0:  # what leaves the queue still counts, until the worker looks again
                 self.attention = max(0, self.attention - count)
             before = self.ledger.taken
-            fresh = self._entry_maker.entries([self._dequeue() for _ in range(count)], after=before)
-            self.flight_bytes += sum(entry.size for entry in fresh)
+            fresh = self._entry_maker.entries(self._dequeue(count), after=before)
+            self.flight_bytes += sum([entry.size for entry in fresh])
             self.in_flight += fresh
         self.pressed = False
         self.changed.notify_all()
@@ -275,12 +276,13 @@ class Channel:
 
     def release(self, count: int, kept: Sequence[Entry] = ()) -> None:
         """End the flight of the first entries but those kept, which stay in front; their fate is counted already."""
-        stays = {id(entry) for entry in kept}
-        gone = [entry for entry in self.in_flight[:count] if id(entry) not in stays]
+        gone = self.in_flight[:count]
+        if kept:
+            stays = {id(entry) for entry in kept}
+            gone = [entry for entry in gone if id(entry) not in stays]
         self.in_flight[:count] = kept
-        self.flight_bytes -= sum(entry.size for entry in gone)
-        keys = [entry.key for entry in gone if entry.key is not None]
-        if keys and self.store is not None:
+        self.flight_bytes -= sum([entry.size for entry in gone])
+        if self.store is not None and (keys := [entry.key for entry in gone if entry.key is not None]):
             self.store.delete(keys)
             self.spool_flight -= len(keys)
         self.changed.notify_all()

@@ -70,14 +70,18 @@ class EntryMaker:
         readings = time.perf_counter_ns()
         wall_offset = time.time_ns() - readings
         born_offset = self._clock() - readings * 1e-9
+        process, ordinal = self._process, self._sequence
+        self._sequence += len(items)  # at once: a signal handler may come here in the midst of it
         entries = []
         for ticket, item in enumerate(items, after + 1):
-            if isinstance(item[0], Metric):
-                metric, size = item[0], item[1]
-                metric.setdefault(TIMESTAMP, item[2] + wall_offset)
+            subject = item[0]
+            if isinstance(subject, Metric):
+                metric, size = subject, item[1]
+                if TIMESTAMP not in metric:
+                    metric[TIMESTAMP] = item[2] + wall_offset
             else:
-                metric, size = item[0].metric(item[1], item[2], wall_offset), DRAFT_BYTES
-            self._sequence += 1
-            metric.id = f"{self._process}-{self._sequence}"
+                metric, size = subject.metric(item[1], item[2], wall_offset), DRAFT_BYTES
+            ordinal += 1
+            metric.id = f"{process}-{ordinal}"
             entries.append(Entry(metric, size, item[2] * 1e-9 + born_offset, ticket))
         return entries

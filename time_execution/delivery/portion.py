@@ -29,22 +29,34 @@ class Portion:
 
     Args:
         channel: Whose batches these are.
+        window: How many batches the backend takes at once.
 
     Attributes:
         limit: The most metrics of the next batch.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, *, window: int) -> None:
         self._channel = channel
+        self._window = window
         self.limit = channel.batch_items
         self._good = 0
         self._is_searching = False
         self._suspects: dict[Entry, int] = {}  # what failed alone -> how often another was stored meanwhile
         self._turn = 0
 
+    def size(self, *, failures: int) -> int:
+        """Return how many metrics to send: whole batches, as many at once as wait, or one that is not full.
+
+        Args:
+            failures: How often in a row the backend has failed; then it gets one batch at a time.
+        """
+        if self._window == 1 or failures or self.limit < self._channel.batch_items:
+            return self.limit
+        return self.limit * max(1, min(self._window, self._channel.waiting() // self.limit))
+
     def halve(self, count: int) -> None:
-        """Make the next batch half as large as one of `count` metrics that failed."""
-        self.limit = max(1, count // 2)
+        """Make the next batch half as large as one that failed; `count` metrics may have been several batches."""
+        self.limit = max(1, min(count, self._channel.batch_items) // 2)
         self._good = 0
 
     def settled(self) -> None:

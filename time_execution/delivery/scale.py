@@ -65,11 +65,11 @@ class Scale:
             self.light = LIGHT_BYTES
             self.sizes.append(item[1])
 
-    def remove(self, item: Item) -> None:
-        """Count an item that left the queue."""
-        if isinstance(item[0], Metric):
-            self._count -= 1
-            self._bytes -= item[1]
+    def remove(self, items: Sequence[Item]) -> None:
+        """Count items that left the queue."""
+        sizes = [item[1] for item in items if isinstance(item[0], Metric)]
+        self._count -= len(sizes)
+        self._bytes -= sum(sizes)
 
     def put_back(self, items: Sequence[Item]) -> None:
         """Count items that had left the queue and are in it again."""

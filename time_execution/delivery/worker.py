@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from time_execution.delivery.channel import Channel
-    from time_execution.delivery.deadletter import DeadLetters
     from time_execution.delivery.entry import Entry
+    from time_execution.delivery.refusals import Refusals
     from time_execution.quietlog import QuietLog
     from time_execution.types import Results
 
@@ -43,7 +43,8 @@ class Worker:
         idle: Called while nothing waits, once in `queue_timeout` seconds; must not raise.
         close_backend: Called once, in the worker's thread, when the channel is closed.
         backoff: How long to wait after a failure, and when to give up.
-        dead_letters: Where rejected metrics go; None only counts them.
+        window: How many batches are sent at once when so many wait.
+        refusals: What deals with metrics that the backend does not take.
         queue_timeout: The longest sleep of the idle thread, in seconds.
         limit: The thread ends after so many metrics, and a fresh one takes over; None for never.
         log: Where trouble is told.
@@ -65,7 +66,8 @@ class Worker:
         idle: Callable[[], object],
         close_backend: Callable[[], None],
         backoff: Backoff,
-        dead_letters: DeadLetters | None,
+        window: int,
+        refusals: Refusals,
         queue_timeout: float,
         limit: int | None,
         log: QuietLog,
@@ -77,7 +79,8 @@ class Worker:
         self._idle = idle
         self._close_backend = close_backend
         self._backoff = backoff
-        self._dead_letters = dead_letters
+        self._window = window
+        self._refusals = refusals
         self._queue_timeout = max(queue_timeout, _SHORTEST_SLEEP)
         self._limit = limit
         self._log = log
@@ -95,7 +98,7 @@ class Worker:
         self._due_at: float | None = None
         self._retry_at = self._idle_at = -math.inf
         self._upkeep = SpoolUpkeep(self._channel, self._log, self._label)
-        self._portion = Portion(self._channel)
+        self._portion = Portion(self._channel, window=self._window)
 
     def wake(self) -> None:
         """See to it that somebody deals with what was just queued; start the thread if there is none."""
@@ -254,13 +257,14 @@ class Worker:
     def _take(self) -> list[Entry]:
         channel = self._channel
         self._due_at = None
-        batch = channel.take(self._portion.limit)
+        batch = channel.take(self._portion.size(failures=self.failures))
         channel.set_attention(sleeping=False, lingering=False)
         again = min(self._sent_before, len(batch))
         if again:
             channel.ledger.retries += 1
             channel.ledger.retried += again
-        self._sent_before = 0
+        # What was sent at once, and now is not, is behind it still.
+        self._sent_before = min(self._sent_before, len(channel.in_flight)) - again
         return batch
 
     def _deliver(self, me: threading.Thread, batch: list[Entry]) -> None:
@@ -280,7 +284,7 @@ class Worker:
             if results:  # of nothing it would be a success, after which the pause begins anew
                 self._settle(me, batch[: len(results)], results, None)
             raise
-        if failure is None and len(results) < len(batch):
+        if failure is None:
             results += [Retry("no result")] * (len(batch) - len(results))
         self._settle(me, batch, results[: len(batch)], failure)
 
@@ -294,9 +298,11 @@ class Worker:
                     channel.release(len(batch))
                     self._schedule(stored=len(batch), failed=0, kept=[], failure=failure, after=None)
             return
-        if failure is not None and (failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure)):
+        if failure is None:
+            self._refusals.tell(results)
+        elif failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure):
             results, rest = self._refused(batch, results, failure), []
-        letters = self._write_dead_letters(batch, results)
+        letters = self._refusals.write(batch, results)
         with channel.lock:
             if self.thread is not me or self.stopping:
                 return  # closed meanwhile: these metrics are counted already
@@ -317,7 +323,7 @@ class Worker:
             ledger.delivered += stored
             failed = len(kept) + len(rest)
             kept = self._unexpired(kept + rest)
-            self._sent_before = len(kept)
+            self._sent_before += len(kept)
             channel.release(len(batch), kept)
             self._schedule(stored=stored, failed=failed, kept=kept, failure=failure, after=after)
 
@@ -377,20 +383,9 @@ class Worker:
         self._channel.ledger.drop("expired", len(entries) - len(young))
         return young
 
-    def _write_dead_letters(self, batch: list[Entry], results: list[Result]) -> int:
-        letters = self._dead_letters
-        refused = [(entry, result) for entry, result in zip(batch, results, strict=False) if isinstance(result, Reject)]
-        if letters is None or not refused:
-            return 0
-        kept = sum(letters.append(entry.metric, result.reason, result.detail) for entry, result in refused)
-        if kept < len(refused):
-            trouble = f"{letters.path.name} did not take {len(refused) - kept} of {len(refused)} refused metrics"
-            self._log.tell(f"{self._label}.letters", f"{self._label}: {trouble} ({letters.last_error or 'too large'})")
-        return kept
-
     def health(self) -> dict[str, Any]:
         """Return ``state`` (``open``: the circuit is), ``failures`` in a row and ``disk_error``."""
         state = "ok" if not self.failures else "failing" if self.failures < _OPEN_AFTER else "open"
-        store, letters = self._channel.store, self._dead_letters
-        disk_error = store.last_error if store is not None and store.degraded else letters and letters.last_error
+        store = self._channel.store
+        disk_error = store.last_error if store is not None and store.degraded else self._refusals.disk_error
         return {"state": state, "failures": self.failures, "disk_error": disk_error}

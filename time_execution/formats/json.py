@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -83,6 +83,28 @@ def document(metric: Mapping[str, Any], *, timestamp: int | None = None) -> str:
     if type(moment) is int:
         fields[TIMESTAMP] = nanoseconds_text(moment)
     return _writer()(fields)
+
+
+def documents(snapshots: Sequence[Metric], *, timestamp: int) -> str:
+    """Return metrics that came through a queue as a JSON array of what `document` writes of each.
+
+    At half the price where orjson is installed, for they are not looked at first.
+
+    Args:
+        snapshots: Snapshots; not changed.
+        timestamp: The moment, in nanoseconds since the epoch, of those that have none.
+
+    Example:
+        >>> documents([Metric({"name": "a"}), Metric({"name": "b"})], timestamp=0)[:55]
+        '[{"name":"a","timestamp":"1970-01-01T00:00:00.000000Z"}'
+    """
+    fields = [{**metric} for metric in snapshots]
+    for each in fields:
+        moment = each.get(TIMESTAMP, timestamp)
+        if type(moment) is int:
+            each[TIMESTAMP] = nanoseconds_text(moment)
+    text = _array_writer()(fields)
+    return f"[{','.join([document(each) for each in fields])}]" if text is None else text
 
 
 def decode(line: str) -> dict[str, Any]:
@@ -225,6 +247,25 @@ def _flat_writer() -> Callable[[Mapping[str, Any], int | None], str | None]:
         try:
             text = orjson.dumps(fields).decode()
         except TypeError:  # keys that are no texts, lone surrogates
+            return None
+        return text if text.isascii() else _UNSAFE.sub(_escape, text)
+
+    return write
+
+
+@lru_cache(maxsize=1)
+def _array_writer() -> Callable[[list[dict[str, Any]]], str | None]:
+    """Return what writes a batch of snapshots at once; it returns None where one needs more care."""
+    try:
+        import orjson  # noqa: PLC0415
+    except ImportError:
+        return lambda _batch: None
+    strictly = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+
+    def write(batch: list[dict[str, Any]]) -> str | None:
+        try:
+            text = orjson.dumps(batch, default=moment_text, option=strictly).decode()
+        except (TypeError, AttributeError):  # integers beyond 64 bits, lone surrogates; what is no snapshot
             return None
         return text if text.isascii() else _UNSAFE.sub(_escape, text)
 

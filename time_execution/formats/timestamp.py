@@ -5,11 +5,16 @@ Nanoseconds since the epoch are what the pipeline carries; `datetime` is what us
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+
+from time_execution.types import TIMESTAMP, Metric
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _EXACT = (1 << 33) * 1_000_000
+_FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
+_LAST_MOMENT = datetime.max.replace(tzinfo=timezone.utc)
 
 
 def to_datetime(nanoseconds: int) -> datetime:
@@ -44,3 +49,29 @@ def to_iso(moment: datetime | int) -> str:
         moment = moment.replace(tzinfo=timezone.utc)
     # Not strftime, which leaves years before 1000 without their zeros.
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def with_datetimes(metrics: Sequence[Metric]) -> Sequence[Metric]:
+    """Turn the timestamps of metrics into datetimes, in place; return the metrics."""
+    for metric in metrics:
+        timestamp = metric.get(TIMESTAMP)
+        if type(timestamp) is int:
+            metric[TIMESTAMP] = _moment(timestamp)
+    return metrics
+
+
+def with_nanoseconds(metrics: Sequence[Metric]) -> Sequence[Metric]:
+    """Turn the timestamps of metrics into nanoseconds, in place; return the metrics."""
+    for metric in metrics:
+        timestamp = metric.get(TIMESTAMP)
+        if isinstance(timestamp, datetime):
+            metric[TIMESTAMP] = to_nanoseconds(timestamp)
+    return metrics
+
+
+def _moment(nanoseconds: int) -> datetime:
+    """Return the datetime of a moment, the nearest that there is for one beyond the calendar."""
+    try:
+        return to_datetime(nanoseconds)
+    except OverflowError:
+        return _FIRST_MOMENT if nanoseconds < 0 else _LAST_MOMENT

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
@@ -25,7 +25,13 @@ from time_execution.backends.rabbitmq.options import (
     tls_context,
     user_of,
 )
-from time_execution.backends.rabbitmq.session import CLIENT_ERRORS, RefusedError, Session, properties_of
+from time_execution.backends.rabbitmq.session import (
+    CLIENT_ERRORS,
+    Receipt,
+    RefusedError,
+    Session,
+    properties_of,
+)
 from time_execution.exceptions import (
     BackendError,
     BackendTimeout,
@@ -33,8 +39,8 @@ from time_execution.exceptions import (
     BatchTooLarge,
     ConfigurationError,
 )
-from time_execution.formats.json import document
-from time_execution.types import STORED, Metric, Result, Retry
+from time_execution.formats.json import document, documents
+from time_execution.types import STORED, Metric, Result, Results, Retry
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -58,14 +64,26 @@ class _Message(NamedTuple):
     Attributes:
         id: The same for the same metrics, however often they are sent.
         metric_ids: Those of its metrics, with spaces between them; empty when they have none.
-        size: How many metrics it holds.
         body: A JSON array of their documents.
     """
 
     id: str
     metric_ids: str
-    size: int
     body: bytes
+
+
+class _Sent(NamedTuple):
+    """What was published for a batch.
+
+    Attributes:
+        metric_ids: As in `_Message`.
+        size: How many metrics it holds.
+        receipt: What became of it.
+    """
+
+    metric_ids: str
+    size: int
+    receipt: Receipt
 
 
 class RabbitMQBackend(BaseMetricsBackend):
@@ -109,6 +127,7 @@ class RabbitMQBackend(BaseMetricsBackend):
     """
 
     wants_nanoseconds: ClassVar[bool] = True
+    batches_at_once: ClassVar[int] = 8
     repr_fields: ClassVar[tuple[str, ...]] = ("hosts", "virtual_host", "exchange")
 
     def __init__(
@@ -156,7 +175,7 @@ class RabbitMQBackend(BaseMetricsBackend):
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._unsettled: _Message | None = None
+        self._doubtful: list[_Sent] = []
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -182,19 +201,21 @@ class RabbitMQBackend(BaseMetricsBackend):
             BackendTimeout: When nothing is confirmed in time.
             BackendUnavailable: When the server cannot be reached, goes down, blocks publishers or refuses the message.
         """
-        if not metrics:
-            return None
-        with self._exclusively():
-            session = self._opened()
-            done = self._settled_before(session, metrics)
-            try:
-                if done < len(metrics):
-                    self._publish(session, metrics[done:])
-            except BackendError as exc:
-                if not done:
-                    raise
-                return [STORED] * done + [Retry(type(exc).__name__)] * (len(metrics) - done)
-        return None
+        stored, trouble = self._send([metrics], write=_array)
+        if trouble is not None and not stored:
+            raise trouble
+        return None if trouble is None else stored + [Retry(type(trouble).__name__)] * (len(metrics) - len(stored))
+
+    def write_batches(self, batches: Sequence[Sequence[Metric]]) -> Results:
+        """Publish a message for each batch, one being made while others are on their way, and wait for all of them.
+
+        Raises:
+            BackendError: As `write_many`; from the results, when some metrics were stored and others not.
+        """
+        results, trouble = self._send(batches, write=documents)  # what comes from a queue is plain
+        if trouble is not None and not results:
+            raise trouble
+        return None if trouble is None else _until(trouble, results)
 
     def idle(self) -> None:
         """Answer heartbeats, and notice a connection that was closed; does not wait."""
@@ -247,23 +268,49 @@ class RabbitMQBackend(BaseMetricsBackend):
             self._session = session
         return self._session
 
-    def _settled_before(self, session: Session, metrics: Sequence[Metric]) -> int:
-        """Return how many metrics went out with a message that the server had no room for then, and has confirmed now.
+    def _send(
+        self, batches: Sequence[Sequence[Metric]], *, write: Callable[..., str]
+    ) -> tuple[list[Result], BackendError | None]:
+        """Publish batches, their bodies as `write` makes them, and wait until the server has answered for all of them.
 
-        Raises:
-            BackendUnavailable: When it still blocks publishers.
+        Returns:
+            Results up to the last metric that is stored, and what became of the others, or None.
         """
-        message = self._unsettled
-        if message is not None and _ids_of(metrics[: message.size]) == message.metric_ids:
-            with self._settling(session):
-                session.confirm()
-            return message.size
+        with self._exclusively():
+            session, sent = self._opened(), list[_Sent]()
+            trouble: BackendError | None = None
+            try:
+                for metrics in batches:
+                    self._publish(session, metrics, sent, write)
+            except BackendError as exc:
+                trouble = exc
+            if sent and self._session is session:
+                try:
+                    with self._settling(session):
+                        session.confirm()
+                except BackendError as exc:
+                    trouble = trouble or exc
+            if self._session is session:
+                self._doubtful = [one for one in sent if one.receipt.is_open and one.metric_ids] + self._doubtful
+        refusal = next((one.receipt.refusal for one in sent if one.receipt.refusal is not None), None)
+        if refusal is not None:
+            trouble = trouble or self._error(refusal)
+        return _results_of(sent), trouble
+
+    def _publish(
+        self, session: Session, metrics: Sequence[Metric], sent: list[_Sent], write: Callable[..., str]
+    ) -> None:
+        """Begin to send a batch, but for what went out with messages that the server had no room for then."""
+        while self._doubtful and _ids_of(metrics[: self._doubtful[0].size]) == self._doubtful[0].metric_ids:
+            sent.append(self._doubtful.pop(0))
+            metrics = metrics[sent[-1].size :]
+        if not metrics:
+            return
+        if sent:
+            session.breathe()  # sends what is at hand, and takes in what has come
         if session.is_blocked:
             raise self._blocked()
-        return 0
-
-    def _publish(self, session: Session, metrics: Sequence[Metric]) -> None:
-        message = _message_of(metrics)
+        message = _message_of(metrics, write)
         most_ids = session.max_frame_bytes - _OTHER_HEADER_BYTES
         if len(message.body) > self._max_message_bytes or len(message.metric_ids) > most_ids:
             raise BatchTooLarge(
@@ -272,13 +319,13 @@ class RabbitMQBackend(BaseMetricsBackend):
         headers: dict[str, Any] = {SCHEMA_VERSION_HEADER: SCHEMA_VERSION}
         if message.metric_ids:
             headers[METRIC_IDS_HEADER] = message.metric_ids
-            self._unsettled = message
         properties = properties_of(
             content_type=CONTENT_TYPE, delivery_mode=_PERSISTENT, message_id=message.id, headers=headers
         )
+        self._doubtful.clear()
         with self._settling(session):
-            session.publish(message.body, properties, **self._target)
-            session.confirm()
+            receipt = session.publish(message.body, properties, **self._target)
+        sent.append(_Sent(message.metric_ids, len(metrics), receipt))
 
     @contextlib.contextmanager
     def _settling(self, session: Session) -> Iterator[None]:
@@ -290,16 +337,13 @@ class RabbitMQBackend(BaseMetricsBackend):
                 raise self._blocked() from exc
             self._drop()
             raise self._error(exc) from exc
-        except RefusedError as exc:
-            self._unsettled = None
-            raise self._error(exc) from exc
         except CLIENT_ERRORS as exc:
             self._drop()
             raise self._error(exc) from exc
-        self._unsettled = None
 
     def _drop(self, timeout: float = 0.0) -> None:
-        session, self._session, self._unsettled = self._session, None, None
+        session, self._session = self._session, None
+        self._doubtful.clear()
         if session is not None:
             session.close(timeout)
 
@@ -320,12 +364,30 @@ class RabbitMQBackend(BaseMetricsBackend):
         return error_of(exc, place=self._place, exchange=self.exchange, virtual_host=self.virtual_host)
 
 
-def _message_of(metrics: Sequence[Metric]) -> _Message:
-    now = time.time_ns()
-    body = f"[{','.join([document(metric, timestamp=now) for metric in metrics])}]".encode()
+def _message_of(metrics: Sequence[Metric], write: Callable[..., str]) -> _Message:
+    body = write(metrics, timestamp=time.time_ns()).encode()
     metric_ids = _ids_of(metrics)
     message_id = blake2b(metric_ids.encode(), digest_size=16).hexdigest() if metric_ids else uuid.uuid4().hex
-    return _Message(message_id, metric_ids, len(metrics), body)
+    return _Message(message_id, metric_ids, body)
+
+
+def _array(metrics: Sequence[Metric], *, timestamp: int) -> str:
+    return f"[{','.join([document(metric, timestamp=timestamp) for metric in metrics])}]"
+
+
+def _results_of(sent: Sequence[_Sent]) -> list[Result]:
+    """Return a result for each metric up to the last one that is stored."""
+    while sent and not sent[-1].receipt.is_stored:
+        sent = sent[:-1]
+    results: list[Result] = []
+    for one in sent:
+        results += [STORED if one.receipt.is_stored else Retry(BackendUnavailable.__name__)] * one.size
+    return results
+
+
+def _until(trouble: BackendError, results: list[Result]) -> Iterator[Result]:
+    yield from results
+    raise trouble
 
 
 def _ids_of(metrics: Sequence[Metric]) -> str:

@@ -41,6 +41,28 @@ class RefusedError(AMQPError):  # type: ignore[misc]  # the client has no types
     reply_code: int | None = None
 
 
+class Receipt:
+    """What became of a published message.
+
+    Attributes:
+        message_id: As published.
+        is_open: Whether the server has not answered yet.
+        refusal: Why the server does not keep it; None while it did not say so.
+    """
+
+    __slots__ = ("is_open", "message_id", "refusal")
+
+    def __init__(self, message_id: str) -> None:
+        self.message_id = message_id
+        self.is_open = True
+        self.refusal: RefusedError | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the server has taken responsibility for it."""
+        return not self.is_open and self.refusal is None
+
+
 class Session:
     """A connection to one of some servers, from `open` to `close` or to its first error.
 
@@ -60,8 +82,7 @@ class Session:
         self.is_blocked = False
         self.failure: BaseException | None = None
         self._published = 0
-        self._waiting: set[int] = set()
-        self._refused: RefusedError | None = None
+        self._open: dict[int, Receipt] = {}
         self._channel: Any = None
         self._connection: Any = None
         self._loop = IOLoop()
@@ -97,23 +118,21 @@ class Session:
         """The largest frame that client and server agreed on."""
         return int(self._connection.params.frame_max)
 
-    def publish(self, body: bytes, properties: Any, *, exchange: str, routing_key: str, mandatory: bool) -> None:
-        """Send a message without waiting."""
+    def publish(self, body: bytes, properties: Any, *, exchange: str, routing_key: str, mandatory: bool) -> Receipt:
+        """Begin to send a message; what waits and `breathe` send the rest."""
         self._published += 1
-        self._waiting.add(self._published)
+        receipt = self._open[self._published] = Receipt(properties.message_id)
         self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=mandatory)
+        return receipt
 
     def confirm(self) -> None:
-        """Wait until all that was published is confirmed.
+        """Wait until the server has answered for all that was published; the receipts say what.
 
         Raises:
-            Exception: What the client failed with, or `RefusedError`.
+            Exception: What the client failed with.
             BackendTimeout: When it takes too long.
         """
-        self._wait(lambda: not self._waiting)
-        refused, self._refused = self._refused, None
-        if refused is not None:
-            raise refused
+        self._wait(lambda: not self._open)
 
     def breathe(self) -> bool:
         """Answer heartbeats and take in what has come, without waiting; returns whether the session is of use."""
@@ -215,16 +234,20 @@ class Session:
 
     def _on_confirmed(self, frame: Any) -> None:
         method = frame.method
-        tags = (
-            {tag for tag in self._waiting if tag <= method.delivery_tag} if method.multiple else {method.delivery_tag}
-        )
-        self._waiting -= tags
-        if method.NAME == "Basic.Nack":
-            self._refused = self._refused or RefusedError()
+        last = method.delivery_tag
+        for tag in [tag for tag in self._open if tag <= last] if method.multiple else [last]:
+            receipt = self._open.pop(tag, None)
+            if receipt is not None:
+                receipt.is_open = False
+                if method.NAME == "Basic.Nack":
+                    receipt.refusal = RefusedError()
 
-    def _on_returned(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
-        self._refused = RefusedError()
-        self._refused.reply_code = method.reply_code
+    def _on_returned(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        """Note which message came back: it is confirmed after that, as if it were stored."""
+        for receipt in self._open.values():
+            if receipt.message_id == properties.message_id:
+                receipt.refusal = RefusedError()
+                receipt.refusal.reply_code = method.reply_code
 
 
 def parameters_of(

@@ -5,7 +5,7 @@ The format: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from time_execution.exceptions import BackendDenied
@@ -51,17 +51,6 @@ def results_of(answer: Mapping[str, Any], count: int, *, server: str) -> list[Re
     if items and all(places):
         raise BackendDenied(f"{server}: {places[0]}")
     return [_result_of(item, place) for item, place in zip(items, places, strict=True)]
-
-
-def refusals(results: Sequence[Result]) -> str:
-    """Return a line on the metrics that were refused or put off, in words that hold nothing of theirs; or nothing."""
-    rejected = [result.reason for result in results if isinstance(result, Reject)]
-    put_off = [result.reason for result in results if isinstance(result, Retry)]
-    told = []
-    for reasons, outcome in ((rejected, "refused for good, see the dead letters"), (put_off, "to be sent again")):
-        if reasons:
-            told.append(f"{len(reasons)} of {len(results)} metrics {outcome} ({', '.join(sorted(set(reasons)))})")
-    return "; ".join(told)
 
 
 def _result_of(item: Mapping[str, Any], place: str) -> Result:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import address_of
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.backends.search.answer import FILTER, refusals, results_of
+from time_execution.backends.search.answer import FILTER, results_of
 from time_execution.backends.search.document import BulkBody, ids_of
 from time_execution.backends.search.failure import error_reason, error_type, failure_of, is_mismatch, status_of
 from time_execution.backends.search.index import DAILY, IndexNames
@@ -24,7 +24,6 @@ from time_execution.exceptions import (
     ConfigurationError,
 )
 from time_execution.quietlog import QuietLog
-from time_execution.types import STORED
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -138,10 +137,7 @@ class SearchBackend(BaseMetricsBackend):
                 if failure is None:
                     raise
                 raise failure from exc
-        results = results_of(answer, len(metrics), server=self._place)
-        if results.count(STORED) < len(results) and (told := refusals(results)):
-            self._log.tell("refusals", f"{self._place}: {told}")
-        return results
+        return results_of(answer, len(metrics), server=self._place)
 
     def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Close the client, unless it was handed in; idempotent. The next write makes a new one."""
