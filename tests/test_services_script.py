@@ -177,6 +177,16 @@ def test_two_who_start_at_once_launch_once(script):
     assert len(script.read_pids("pushgateway", "launches")) == 1
 
 
+def test_a_server_that_shows_no_variables_for_a_while_has_not_ended(script):
+    """As a process that becomes a large program does, which takes long from a cold disk."""
+    becoming = "exec env -i sh -c 'sleep 1; touch ready; exec env TIME_EXECUTION_SERVER=$data sleep 600'"
+    script.pretend("pushgateway", re.sub("launch.*", f'launch() {{ detached sh -c "{becoming}"; }}', PRETENDER))
+    outcome = script("start", "pushgateway")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert script("stop", "pushgateway").returncode == 0
+    assert not script.data.joinpath("pushgateway").exists()
+
+
 def test_a_killed_server_comes_back_with_its_data(script):
     """After kill nothing of it runs, not even a child in a session of its own; the data are there at the next start."""
     script("start", "pushgateway")

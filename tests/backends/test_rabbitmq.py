@@ -186,6 +186,7 @@ def test_nothing_connects_before_the_first_metric():
     """Making a backend, letting it idle and closing it costs no thread and no socket."""
     before = threading.active_count()
     rabbit = made()  # has no session to open
+    assert rabbit.write_many([]) is None
     rabbit.idle()
     rabbit.close()
     assert threading.active_count() == before

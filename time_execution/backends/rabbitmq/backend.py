@@ -201,6 +201,8 @@ class RabbitMQBackend(BaseMetricsBackend):
             BackendTimeout: When nothing is confirmed in time.
             BackendUnavailable: When the server cannot be reached, goes down, blocks publishers or refuses the message.
         """
+        if not metrics:
+            return None
         stored, trouble = self._send([metrics], write=_array)
         if trouble is not None and not stored:
             raise trouble
