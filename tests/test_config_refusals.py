@@ -185,7 +185,7 @@ def test_a_url_is_told_from_an_import_path():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: MemoryBackend(maxlen=-1), "maxlen must be a positive int or None, not an int below 1"),
+        (lambda path: MemoryBackend(maxlen=-1), "maxlen must be a whole number of at least 1, got -1"),
         (lambda path: JSONLinesBackend(path, max_bytes=0), "max_bytes must be a positive int, not an int below 1"),
         (lambda path: JSONLinesBackend(path, max_bytes=True), "max_bytes must be a positive int, not bool"),
         (lambda path: CSVBackend(path, []), "fieldnames must be a list of texts, not an empty one"),

@@ -72,6 +72,7 @@ def test_a_pause_is_passed_on():
         ("Thursday, 29-Feb-24 12:00:30 GMT", 30.0),
         ("", None),
         ("soon", None),
+        ("Mon, 01 Jan 2020 00:00:00 +99999999999999999999", None),
         ("-5", None),
         ("1.5", None),
         ("²", None),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
 import socket
 import threading
 import time
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.forked import ends_well_in_a_child, needs_fork
 from tests.line_servers import DEADLINE, LineServer, free_port, reset
 from time_execution import line_socket as subject
 from time_execution.exceptions import (
@@ -299,25 +298,21 @@ def test_threads_do_not_mix_their_lines(serve, protocol, confirm):
         assert sorted(server.lines) == expected
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-def test_a_child_has_its_own_connection_and_the_parent_keeps_its_own(serve):
-    """Also when another thread of the parent holds the lock while it forks."""
+@needs_fork
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_child_has_its_own_connection_and_the_parent_keeps_its_own(serve, is_told):
+    """Told of the fork or not; also when another thread of the parent holds the lock while it forks."""
     with serve("tcp") as server, closing(make(server, confirm=False)) as sender:
         sender.send(b"parent\n")
-        sender._lock.acquire()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            signal.alarm(10)  # ends a child that hangs
-            try:
+
+        def send():
+            if is_told:
                 sender.after_fork()
-                sender.send(b"child\n")
-                sender.close()
-                status = 0
-            finally:
-                os._exit(status)
-        sender._lock.release()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            sender.send(b"child\n")
+            sender.close()
+
+        with sender._lock:
+            assert ends_well_in_a_child(send)
         sender.send(b"parent\n")
         sender.close()
         server.wait_for(lambda server: sorted(server.received) == [b"child\n", b"parent\nparent\n"])
@@ -356,6 +351,11 @@ def test_places_of_arguments(arguments, expected):
         ({"protocol": "udp", "path": "/run/s"}, "path"),
         ({"path": ""}, "path"),
         ({"path": 3}, "path"),
+        ({"path": "/run/" + "x" * 200}, "path"),
+        ({"path": "/run/\ud800"}, "path"),
+        ({"host": "exa..mple"}, "host"),
+        ({"host": "x" * 64}, "host"),
+        ({"host": "a\0b"}, "host"),
         ({"host": ""}, "host"),
         ({"host": "a,b"}, "host"),
         ({"host": ["a"]}, "host"),

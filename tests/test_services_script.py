@@ -4,94 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.services_script import BACKENDS, PRETENDER, copied_script, edit, is_alive, list_servers, read_ports
 from tests.unprivileged import NOBODY
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the servers run by themselves on Linux")
 
-BACKENDS = Path(__file__).parents[1] / "backends"
 INTERNAL = {"KAFKA_CONTROLLER_PORT", "RABBITMQ_EPMD_PORT", "RABBITMQ_DISTRIBUTION_PORT"}
-PRETENDER = """
-version=1
-port=$PUSHGATEWAY_PORT
-install() { :; }
-launch() { detached sh -c 'echo $$ >>launches; setsid sleep 600 & echo $! >child; touch ready; exec sleep 600'; }
-answers() { [[ -e $data/ready ]] && is_running; }
-"""
-
-
-def read_ports(folder=BACKENDS):
-    text = (folder / "ports.env").read_text(encoding="utf-8")
-    return {name: int(port) for name, port in re.findall(r"^(\w+)=(\d+)$", text, re.MULTILINE)}
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-class Script:
-    """A copy of the script and its servers, on ports of its own, with a cache and data of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder / "backends"
-        self.data = folder / "data"
-        self.cache = folder / "cache"
-        shutil.copytree(BACKENDS, self.folder)
-        self._move_ports()
-
-    def _move_ports(self):
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in read_ports()]
-        lines = [f"{name}={it.getsockname()[1]}\n" for name, it in zip(read_ports(), listeners, strict=True)]
-        for listener in listeners:
-            listener.close()
-        (self.folder / "ports.env").write_text("".join(lines), encoding="utf-8")
-
-    def pretend(self, name, text=PRETENDER):
-        """Replace a server's file."""
-        (self.folder / "servers" / f"{name}.sh").write_text(text, encoding="utf-8")
-
-    def __call__(self, *arguments, user=None, **variables):
-        environment = os.environ | {
-            "TIME_EXECUTION_SERVICES": "local",
-            "TIME_EXECUTION_SERVICES_DATA": str(self.data),
-            "TIME_EXECUTION_SERVICES_CACHE": str(self.cache),
-            **variables,
-        }
-        command = [self.folder / "services", *arguments]
-        return subprocess.run(
-            command, env=environment, user=user, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    def read_pids(self, name, file):
-        return [int(line) for line in (self.data / name / file).read_text(encoding="utf-8").split()]
 
 
 @pytest.fixture
 def script():
-    # Not tmp_path: root starts servers as nobody, who may not enter it.
-    with tempfile.TemporaryDirectory(prefix="time-execution-") as folder:
-        Path(folder).chmod(0o755)
-        made = Script(Path(folder))
-        made.pretend("pushgateway")
+    with copied_script() as made:
         yield made
-        made("stop", "pushgateway")
-
-
-def list_servers(script):
-    rows = script("status").stdout.splitlines()[1:]
-    return {name: (version, int(port)) for name, version, port, *_ in map(str.split, rows)}
 
 
 def test_a_name_that_is_no_server_is_refused_with_the_list_of_servers(script):
@@ -223,16 +155,30 @@ def test_a_server_that_ignores_the_polite_signal_is_ended_by_force(script):
     assert not is_alive(main)
 
 
-def edit(path, old, new):
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
+def test_stop_goes_on_when_the_server_ends_by_itself_just_then(script):
+    """A signal that finds nobody any more is no failure."""
+    script.pretend("pushgateway", PRETENDER + 'kill() { builtin kill "$@"; [[ $1 != -TERM ]]; }\n')
+    script("start", "pushgateway")
+    outcome = script("stop", "pushgateway")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert not (script.data / "pushgateway").exists()
+
+
+def test_kill_says_whether_there_was_anything_to_kill(script):
+    """Nobody is told that a server was killed which did not run."""
+    script("start", "pushgateway")
+    assert script("kill", "pushgateway").stdout.split(maxsplit=1)[1] == "killed\n"
+    assert script("kill", "pushgateway").stdout.split(maxsplit=1)[1] == "does not run\n"
 
 
 @pytest.mark.parametrize("verb", ["kill", "stop"])
-def test_a_process_that_was_not_started_here_is_never_ended(script, verb):
+@pytest.mark.parametrize("environment", [None, {}], ids=["usual", "empty"])
+def test_a_process_that_was_not_started_here_is_never_ended(script, verb, environment):
     """A number in a stale pid file may be anybody's by now, and anybody else's stays alive."""
-    stranger = subprocess.Popen(["sleep", "600"])
+    edit(script.folder / "servers" / "_process.sh", "exec_timeout=10", "exec_timeout=1")
+    # As the user that servers run as, whose variables are looked at.
+    nobody, groups = (NOBODY, []) if os.geteuid() == 0 else (None, None)
+    stranger = subprocess.Popen(["/bin/sleep", "600"], env=environment, user=nobody, group=nobody, extra_groups=groups)
     try:
         folder = script.data / "pushgateway"
         folder.mkdir(parents=True)
@@ -251,6 +197,23 @@ def test_a_port_in_use_is_reported_and_its_owner_left_alone(script):
     assert outcome.returncode == 1
     assert "is taken" in outcome.stderr
     assert not (script.data / "pushgateway" / "pid").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("STATSD_PORT", socket.SOCK_DGRAM), ("STATSD_ADMIN_PORT", socket.SOCK_STREAM)]
+)
+def test_each_port_of_a_server_has_to_be_free(script, name, kind):
+    """Those of UDP count, and those beside the first; the message says which it is."""
+    script.pretend("statsd", PRETENDER.replace("PUSHGATEWAY", "STATSD"))
+    port = read_ports(script.folder)[name]
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", port))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        outcome = script("start", "statsd")
+    script("stop", "statsd")
+    assert outcome.returncode == 1
+    assert f"port {port} is taken" in outcome.stderr
 
 
 def test_a_server_that_dies_shows_its_last_words_and_the_others_start(script):
@@ -276,40 +239,30 @@ def test_a_server_that_never_answers_is_given_up_on(script):
     assert "does not answer after 1 s" in outcome.stderr
 
 
-def test_a_missing_package_is_named_to_whoever_may_not_install_it(script):
-    """Without root the message says what to install; nothing is tried."""
-    script.pretend(
-        "pushgateway", PRETENDER.replace("install() { :; }", "install() { need no-such-program some-package; }")
-    )
-    script.folder.parent.chmod(0o777)
-    outcome = script("start", "pushgateway", user=NOBODY if os.geteuid() == 0 else None)
+@pytest.mark.parametrize("folder", ["data, more data", "dat\u00e1", "data {of} #1", "relative"])
+def test_a_folder_that_some_server_could_not_use_is_refused(script, folder):
+    """Rather than that a server splits the path, or creates another one."""
+    script.data = folder if folder == "relative" else script.data.with_name(folder)
+    outcome = script("start", "pushgateway")
     assert outcome.returncode == 1
-    assert "some-package" in outcome.stderr
+    assert f"cannot keep data in '{script.data}'" in outcome.stderr
+    script.data = script.cache
 
 
-def test_a_missing_client_of_a_registry_is_named_too(script):
-    """What a download needs is looked for before the lock on installations is taken, which it would wait for."""
-    edit(script.folder / "servers" / "statsd.sh", "need node nodejs", ":")
-    edit(script.folder / "servers" / "_install.sh", "need npm", "need no-such-npm")
-    script.folder.parent.chmod(0o777)
-    outcome = script("start", "statsd", user=NOBODY if os.geteuid() == 0 else None)
-    assert outcome.returncode == 1
-    assert "no-such-npm" in outcome.stderr
-
-
-def test_half_a_download_does_not_count(script):
-    """A fetch that fails midway is done again, and what it left is not taken for the package."""
-    npm = script.folder / "npm"
-    npm.write_text(
-        '#!/bin/sh\nfor folder; do [ -d "$folder" ] && mkdir "$folder/node_modules"; done\nexit 1\n', encoding="utf-8"
-    )
-    npm.chmod(0o755)
-    edit(script.folder / "servers" / "statsd.sh", "need node nodejs", ":")
-    for _ in range(2):
-        outcome = script("start", "statsd", PATH=f"{script.folder}:{os.environ['PATH']}")
-        assert outcome.returncode == 1
-        assert "npm could not fetch statsd" in outcome.stderr
-    assert not (script.cache / "statsd-0.9.0").exists()
+def test_a_folder_with_spaces_will_do(script):
+    """What separates words in a shell may stand in a path."""
+    script.data = script.data.with_name("data of tests")
+    text = (BACKENDS / "servers" / "otelcol.sh").read_text(encoding="utf-8")
+    script.pretend("otelcol", text + PRETENDER.replace("PUSHGATEWAY", "OTELCOL"))
+    try:
+        assert script("start", "otelcol").returncode == 0
+        written = (script.data / "otelcol" / "config.yaml").read_text(encoding="utf-8")
+        paths = re.findall(r'"(/[^"]*)"', written)
+        assert len(paths) == written.count(str(script.data)) == 3
+        assert script("kill", "otelcol").stdout.endswith("killed\n")
+    finally:
+        script("stop", "otelcol")
+    assert not (script.data / "otelcol").exists()
 
 
 def test_a_folder_of_somebody_else_is_not_used(script):

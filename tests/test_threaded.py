@@ -90,9 +90,10 @@ def test_what_is_no_backend_is_refused_at_once(backend):
         *[(key, value) for key in ("worker_limit", "max_bytes") for value in (0, -1, 1.5, "10", False)],
         *[
             (key, value)
-            for key in ("queue_timeout", "bulk_timeout", "shutdown_timeout", "block_timeout")
+            for key in ("queue_timeout", "bulk_timeout", "shutdown_timeout")
             for value in (-1, math.nan, math.inf, "1", None, True)
         ],
+        *[("block_timeout", value) for value in (-1, math.nan, math.inf, "1", True, 0.5)],  # 0.5 has nothing to hold up
         ("overflow", "drop"),
         ("overflow", None),
         ("overflow", ["block"]),

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from tests.faults.harness import DEADLINE, FakeClock, FaultBackend, tick, wait_for
+from time_execution.delivery.retry import Backoff
 from time_execution.guard import faults
 
 
@@ -49,16 +50,19 @@ def test_idling_comes_once_in_queue_timeout(deliver):
     assert len(store.idled) == 2
 
 
-def test_nothing_idles_while_a_batch_waits_for_its_retry(deliver):
-    """A backend that is down has something to do: `idle` is for quiet times."""
+def test_a_backend_idles_in_the_pause_after_a_failure(deliver):
+    """A connection whose heartbeats nobody answers would be gone by the next attempt."""
     clock = FakeClock(0.0)
-    store = Idler([OSError] * 50)
-    delivery = deliver(store, clock=clock)
+    store = Idler([OSError])
+    pause = Backoff(base=60.0, cap=60.0, jitter=lambda _, high: high)
+    delivery = deliver(store, clock=clock, bulk_timeout=0.0, queue_timeout=10.0, retry=pause)
     delivery.write("a", value=1)
-    for _ in range(5):
-        tick(delivery, clock, 0.05)
     assert wait_for(delivery, lambda: store.attempts)
-    assert store.idled == []
+    tick(delivery, clock, 15.0)
+    assert wait_for(delivery, lambda: store.idled)
+    assert (len(store.attempts), store.stored) == (1, [])
+    tick(delivery, clock, 60.0)
+    assert wait_for(delivery, lambda: store.stored)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("y")])

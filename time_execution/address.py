@@ -84,7 +84,7 @@ def host_of(text: str) -> Host:
     name, colon, port = text.rpartition(":")
     if not colon or text.endswith("]") or (text.count(":") > 1 and not name.endswith("]")):
         name, port = text, ""
-    elif not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
+    elif not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT):
         raise ConfigurationError(f"a host is written name or name:port, with a port from 1 to {_HIGHEST_PORT}")
     name = unquote(name.removeprefix("[").removesuffix("]"))
     if not name or any(character.isspace() or character in "/@" for character in name):

@@ -82,7 +82,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
         return float(text[:12])
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
+from time_execution.argument_check import check_ports, check_timeouts
 from time_execution.exceptions import (
     BackendDenied,
     BackendError,
@@ -25,7 +27,8 @@ from time_execution.exceptions import (
 
 Protocol = Literal["udp", "tcp", "unix", "unixstream"]
 
-_HIGHEST_PORT = 65_535
+# Of the field in a Unix socket's address, less the byte that ends it; Linux has a few more than the BSDs.
+_MOST_PATH_BYTES = 107 if sys.platform == "linux" else 103
 # A connected UDP socket would send to the old address for ever when a host moves.
 _LOOK_UP_AGAIN = 300.0
 _ERRORS: dict[int | None, tuple[type[BackendError], str]] = {
@@ -87,15 +90,16 @@ def place_of(protocol: Any, *, host: Any, port: Any, path: Any) -> Place:
     if protocol.startswith("unix"):
         if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str) or not text:
             raise ConfigurationError(f"path must be the path of a socket, which protocol {protocol!r} needs")
+        if not _is_short(text):
+            raise ConfigurationError(f"path must be at most {_MOST_PATH_BYTES} bytes long, as Unix sockets have it")
         if not hasattr(socket, "AF_UNIX"):
             raise ConfigurationError(f"protocol {protocol!r} is not to be had: this system has no Unix sockets")
         return Place(protocol, path=text)  # type: ignore[arg-type]
     if path is not None:
         raise ConfigurationError(f"path goes with protocol 'unix' or 'unixstream', not with {protocol!r}")
-    if not isinstance(host, str) or not host or any(character.isspace() or character in "/@," for character in host):
+    if not isinstance(host, str) or not _is_host(host):
         raise ConfigurationError("host must be the name or the IP address of one host")
-    if type(port) is not int or not 0 < port <= _HIGHEST_PORT:
-        raise ConfigurationError(f"port must be a whole number from 1 to {_HIGHEST_PORT}")
+    check_ports(port=port)
     return Place(protocol, host, port)  # type: ignore[arg-type]
 
 
@@ -118,8 +122,7 @@ class LineSocket:
     """
 
     def __init__(self, place: Place, *, label: str, timeout: float = 10.0, confirm: bool = True) -> None:
-        if type(timeout) not in {int, float} or not 0 < timeout < threading.TIMEOUT_MAX:
-            raise ConfigurationError("timeout must be a number of seconds above 0")
+        check_timeouts(timeout=timeout)
         self.place = place
         self._label = label
         self._timeout = timeout
@@ -128,9 +131,11 @@ class LineSocket:
         self._begin()
 
     def _begin(self) -> None:
+        """Set what belongs to one process."""
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._stale_at = 0.0
+        self._process = os.getpid()  # last: another thread that sees it must not find the parent's socket
 
     def send(self, data: bytes) -> None:
         """Send a datagram, or all that a stream has to take.
@@ -141,6 +146,7 @@ class LineSocket:
             BackendDenied: When this process may not write there.
             BatchTooLarge: When the system sends no datagrams of that size.
         """
+        self.after_fork()
         with self._lock, self._understood():
             if not self.place.is_stream:
                 self._send_datagram(data)
@@ -149,15 +155,25 @@ class LineSocket:
             else:
                 self._send_on(data)
 
-    def close(self) -> None:
-        """Close the socket; idempotent. A later packet makes a new one."""
-        with self._lock:
-            self._forget()
+    def close(self, timeout: float | None = None) -> None:
+        """Close the socket; idempotent. A later packet makes a new one.
+
+        Args:
+            timeout: The longest wait for another thread to have sent, in seconds; None for the socket's own. One that
+                sends for longer keeps its connection.
+        """
+        self.after_fork()
+        if self._lock.acquire(timeout=self._timeout if timeout is None else max(0.0, timeout)):
+            try:
+                self._forget()
+            finally:
+                self._lock.release()
 
     def after_fork(self) -> None:
-        """Begin anew in a child: the parent's socket stays open in the parent, its lock may never be released."""
-        self._forget()
-        self._begin()
+        """Begin anew in a child, which its first packet does, too; the parent's socket stays open in the parent."""
+        if self._process != os.getpid():
+            self._forget()
+            self._begin()  # with a lock of its own: nobody may ever release the parent's here
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -259,6 +275,22 @@ def packed(lines: Sequence[bytes], max_bytes: int) -> Iterator[Sequence[bytes]]:
             start, size = index, len(line) + 1
     if start < len(lines):
         yield lines[start:]
+
+
+def _is_short(path: str) -> bool:
+    try:
+        return len(os.fsencode(path)) <= _MOST_PATH_BYTES
+    except UnicodeError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    """Say whether a text can be looked up: what the resolver is given is checked as the socket module encodes it."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return text != "" and text.isprintable() and not any(character in " /@," for character in text)
 
 
 def _rest(deadline: float) -> float:

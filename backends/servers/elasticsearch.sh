@@ -8,8 +8,9 @@ port=${!port_name}
 home=$data/elasticsearch-$version
 
 install() {
-    if ((major < 9)); then need_java 17; else need_java 25; fi
+    need curl
     need unzip
+    if ((major < 9)); then need_java 17; else need_java 25; fi
     maven_file "org.elasticsearch.distribution.integ-test-zip:elasticsearch:$version:zip"
 }
 
@@ -37,8 +38,8 @@ network.host: 127.0.0.1
 http.port: $port
 $transport: 0
 discovery.type: single-node
-path.data: $store
-path.logs: $data/logs
+path.data: "$store"
+path.logs: "$data/logs"
 cluster.routing.allocation.disk.threshold_enabled: false
 $security
 YAML

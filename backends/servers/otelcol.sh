@@ -5,11 +5,12 @@ version=0.150.0
 port=$OTELCOL_PORT
 
 install() {
-    local source
+    local source go
+    need curl
     source=$(cat "$here"/servers/otelcol/* | sha256sum)
     program=$cache/otelcol-$version-${source:0:12}
     [[ -e $program ]] && return
-    need go golang
+    need_go 1.25.5
     # Without the lock, which everything else that is missing would wait for.
     (build_collector)
 }
@@ -18,8 +19,8 @@ build_collector() {
     say "building the collector; the first time it takes two minutes"
     make_parts
     cp "$here"/servers/otelcol/* "$parts"
-    (cd "$parts" && nice go build -trimpath -ldflags=-s -o program .) >"$cache/go.log" 2>&1 ||
-        { tail -n 25 "$cache/go.log" >&2; fail "Go could not build the collector; it takes Go 1.25 or later"; }
+    (cd "$parts" && env -u GOROOT nice "$go" build -trimpath -ldflags=-s -o program .) >"$cache/go.log" 2>&1 ||
+        { tail -n 25 "$cache/go.log" >&2; fail "Go could not build the collector"; }
     mv "$parts/program" "$program"
 }
 
@@ -39,9 +40,9 @@ receivers:
     protocols:
       http:
         endpoint: "$bind:$OTELCOL_TLS_PORT"
-        tls: {cert_file: $config/tls/server.pem, key_file: $config/tls/server.key}
+        tls: {cert_file: "$config/tls/server.pem", key_file: "$config/tls/server.key"}
 exporters:
-  file: {path: $config/metrics.jsonl}
+  file: {path: "$config/metrics.jsonl"}
 service:
   extensions: [bearertokenauth]
   telemetry: {metrics: {level: none}}

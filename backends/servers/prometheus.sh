@@ -3,7 +3,10 @@
 version=2.42
 port=$PROMETHEUS_PORT
 
-install() { need prometheus; }
+install() {
+    need curl
+    need prometheus
+}
 
 configure() {
     mkdir -p "$data/targets"

@@ -3,7 +3,10 @@
 version=1.5
 port=$PUSHGATEWAY_PORT
 
-install() { need prometheus-pushgateway; }
+install() {
+    need curl
+    need prometheus-pushgateway
+}
 
 launch() { detached prometheus-pushgateway "--web.listen-address=127.0.0.1:$port" --web.enable-admin-api; }
 

@@ -3,7 +3,10 @@
 version=1.79
 port=$VICTORIAMETRICS_PORT
 
-install() { need victoria-metrics; }
+install() {
+    need curl
+    need victoria-metrics
+}
 
 # Tests write old timestamps, and read at once what they wrote.
 launch() {

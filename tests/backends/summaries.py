@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tests.closed_after import closed_after
 from tests.faults.harness import FaultBackend
+from time_execution.backends.aggregate import AggregateBackend
 from time_execution.types import Metric
 
 SECOND = 1_000_000_000
@@ -27,6 +29,11 @@ class Exact(FaultBackend):
     """Keeps moments to the nanosecond."""
 
     wants_nanoseconds = True
+
+
+def aggregates(store, clock):
+    """Give a function that makes aggregates in front of a store, closed at the end of a ``with`` block."""
+    return closed_after(lambda inner=store, **options: AggregateBackend(inner, clock=clock, **options), timeout=1.0)
 
 
 def call(name="a", value=1.0, *, kind="timing", unit=None, **fields):

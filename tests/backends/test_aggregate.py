@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tests.backends.summaries import Clock, call, nanoseconds
+from tests.backends.summaries import Clock, aggregates, call, nanoseconds
 from tests.faults.harness import DEADLINE
 from time_execution.backends.aggregate import AggregateBackend
 from time_execution.backends.base import BaseMetricsBackend
@@ -31,15 +31,8 @@ def store():
 @pytest.fixture
 def aggregate(store, clock):
     """Make an aggregate in front of the store, on the clock that the test moves."""
-    made = []
-
-    def make(inner=store, **options):
-        made.append(AggregateBackend(inner, clock=clock, **options))
-        return made[-1]
-
-    yield make
-    for backend in made:
-        backend.close(1.0)
+    with aggregates(store, clock) as make:
+        yield make
 
 
 class TestAggregate(BackendContract):
@@ -135,6 +128,11 @@ def test_percentiles_are_chosen(aggregate, store):
     (found,) = store.metrics
     assert [key for key in found if key.startswith("p")] == ["p50", "p99_9"]
     assert (found["p50"], found["p99_9"]) == (0.123, 0.123)
+    close = aggregate(percentiles=(100, 99.99999, 99.99999999999999, 50.0))
+    close.write_many([call()])
+    close.flush(DEADLINE)
+    names = [key for key in store.metrics[-1] if key.startswith("p")]
+    assert names == ["p50", "p99_99999", "p99_99999999999999", "p100"]
     without = aggregate(percentiles=())
     without.write_many([call()])
     without.flush(DEADLINE)
@@ -254,7 +252,7 @@ class NoBackend(BaseMetricsBackend):
         ({"percentiles": [0]}, "^percentiles must be a list of numbers above 0 and up to 100$"),
         ({"percentiles": [101]}, "^percentiles must be"),
         ({"percentiles": 50}, "^percentiles must be"),
-        ({"max_series": 0}, "^max_series must be a whole number of at least 1$"),
+        ({"max_series": 0}, "^max_series must be a whole number of at least 1, got 0$"),
         ({"value_field": "count"}, "^value_field must be the name of a field other than count, errors"),
         ({"value_field": 5}, "^value_field must be"),
         ({"backend": 5}, "^AggregateBackend: backend: got an int, which has no write"),

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.backends.summaries import MILLISECOND, NOON, SECOND, Clock, Exact, call, nanoseconds
+from tests.backends.summaries import MILLISECOND, NOON, SECOND, Clock, Exact, aggregates, call, nanoseconds
 from tests.faults.harness import DEADLINE, OUTAGE, FaultBackend, check_conservation, quick, wait_for
 from time_execution.backends.aggregate import AggregateBackend
 from time_execution.backends.memory import MemoryBackend
@@ -29,15 +29,8 @@ def store():
 @pytest.fixture
 def aggregate(store, clock):
     """Make an aggregate in front of the store, on the clock that the test moves."""
-    made = []
-
-    def make(inner=store, **options):
-        made.append(AggregateBackend(inner, clock=clock, **options))
-        return made[-1]
-
-    yield make
-    for backend in made:
-        backend.close(1.0)
+    with aggregates(store, clock) as make:
+        yield make
 
 
 # ---- intervals -------------------------------------------------------------------------------------------------------
@@ -105,14 +98,17 @@ def test_none_counts_in_the_future(aggregate, store, clock):
     assert [found["count"] for found in store.metrics] == [2]
 
 
-def test_a_clock_that_was_set_back_loses_nothing(aggregate, store, clock):
-    """What was counted ahead of it waits for flush, close, or the clock."""
+def test_a_clock_that_was_set_back_holds_nothing_back(aggregate, store, clock):
+    """What was counted ahead of it is handed on at once: nothing is added to that, and the clock is an hour away."""
     backend = aggregate()
     backend.write_many([call()])
     clock.advance(-3600)
     backend.write_many([call()])
+    assert backend.stats()["waiting"] == 1
+    assert backend.backend.flush(DEADLINE)
+    assert [found["count"] for found in store.metrics] == [1]
     backend.flush(DEADLINE)
-    assert sum(found["count"] for found in store.metrics) == 2
+    assert [found["count"] for found in store.metrics] == [1, 1]
 
 
 def test_processes_give_their_summaries_moments_of_their_own(aggregate, store, clock, monkeypatch):
@@ -156,6 +152,34 @@ def test_a_backend_without_a_queue_gets_one(aggregate, store):
     assert isinstance(aggregate().backend, ThreadedBackend)
     queue = quick(MemoryBackend())
     assert aggregate(queue).backend is queue
+
+
+def test_the_queue_in_between_takes_two_intervals_at_once(aggregate, clock):
+    """As many summaries as series there may be, twice, and their bytes: nothing is dropped while a store is away."""
+    count, release = 6000, threading.Event()
+    inner = FaultBackend()
+    inner.keep = lambda metrics: (release.wait(DEADLINE), FaultBackend.keep(inner, metrics))
+    backend = aggregate(inner, max_series=count, by=["a", "b", "c"])
+    text = "\U0001f600" * 250
+    for _ in range(2):
+        backend.write_many([call(f"n{number}", a=text, b=text, c=text) for number in range(count)])
+        clock.advance(12)
+        backend.idle()
+    stats = backend.stats()["backend"]
+    release.set()
+    assert (stats["offered"], stats["dropped"]) == (2 * count, {})
+    assert backend.flush(DEADLINE)
+
+
+def test_the_first_batch_starts_what_delivers_summaries(aggregate, monkeypatch):
+    """Also with no queue in front, which would do so: at its end, Python 3.12 starts no thread any more."""
+    started = []
+    backend = aggregate()
+    monkeypatch.setattr(backend.backend, "start_worker", lambda: started.append("worker"))
+    backend.write_many([])
+    assert started == []
+    backend.write_many([call()])
+    assert started == ["worker"]
 
 
 def test_the_inner_backend_may_be_a_class_or_a_path(aggregate):

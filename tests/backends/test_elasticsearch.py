@@ -9,9 +9,12 @@ import pytest
 pytest.importorskip("elasticsearch", reason="its client is not installed")
 
 from tests.backends.search_cluster import Cluster
-from tests.fault_server import DROP, HALF, HANG, RESET, Answer
+from tests.closed_after import closed_after
+from tests.fault_server import DROP, HALF, HANG, RESET, Answer, FaultServer
 from tests.faults.harness import FakeClock, check_conservation, longest, quick, tick, wait_for
 from time_execution.backends.elasticsearch import ElasticsearchBackend
+from time_execution.backends.search.answer import results_of
+from time_execution.backends.search.clash import Clashes
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import (
@@ -38,6 +41,14 @@ PLACES = {
     "validation_exception": "limit of shards",
 }
 
+CLASHES = [
+    "mapper [x] of different type, current_type [keyword], merged_type [double]",
+    "mapper [x] cannot be changed from type [double] to [keyword]",
+    "mapper [a\n]b] cannot be changed from type [double] to [keyword]",
+    "can't merge a non object mapping [x] with an object mapping",
+    "Can't merge a non object mapping [x] with an object mapping [x]",
+]
+
 
 @pytest.fixture
 def cluster():
@@ -48,15 +59,12 @@ def cluster():
 @pytest.fixture
 def make(cluster):
     """Make backends; they are closed after the test."""
-    made = []
 
     def build(hosts=None, *args, **options):
-        made.append(ElasticsearchBackend(hosts or cluster.host, *args, **options))
-        return made[-1]
+        return ElasticsearchBackend(hosts or cluster.host, *args, **options)
 
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(build) as make:
+        yield make
 
 
 def batch(count, first=0):
@@ -117,7 +125,71 @@ class TestItems:
             queue.write("a", value=1)
             assert queue.flush(10) is True
         (line,) = [record.getMessage() for record in caplog.records]
-        assert line.endswith("1 of 1 metrics refused for good (mapper_parsing_exception)")
+        assert line.endswith("1 of 1 metrics refused for good, and lost (mapper_parsing_exception)")
+
+    @pytest.mark.parametrize("answer", [[], "text", {"items": [{}]}, {"items": [None]}, {"items": [{"create": 5}]}])
+    def test_what_is_no_answer_to_a_bulk_is_an_outage(self, answer):
+        """As from a proxy that answers for the server: nobody's metric is to blame."""
+        with pytest.raises(BackendUnavailable, match="Elasticsearch at x answered something"):
+            results_of(answer, ["0f-1"], clashes=Clashes(), server="Elasticsearch at x")
+
+    @pytest.mark.parametrize("words", CLASHES)
+    def test_who_loses_a_race_for_the_mapping_is_sent_again(self, cluster, make, words):
+        """A document that clashes with one beside it is stored when it comes again; in the words of any server."""
+        clash = (400, "illegal_argument_exception", words)
+        cluster.to_items(201, clash, clash, clash, 201)  # three, then two, then the last
+        backend = make()
+        with quick(backend, bulk_size=3) as queue:
+            queue.bulk_write([{"name": "a", "value": n} for n in range(3)])
+            assert queue.flush(10) is True
+            stats = queue.stats()
+        assert (stats["delivered"], stats["dropped"]) == (3, {})
+        assert sorted(document["value"] for document in cluster.documents.values()) == [0, 1, 2]
+        assert not backend._clashes._counts
+
+    def test_who_clashes_with_himself_is_refused_after_a_while(self, cluster, make):
+        """The server says the same of a document that it can never take; others are stored meanwhile and afterwards."""
+        refusal = (400, "illegal_argument_exception", CLASHES[0])
+        cluster.to_items(201, *[refusal] * 1000)
+        backend = make()
+        with quick(backend, bulk_size=2) as queue:
+            queue.bulk_write([{"name": "a", "value": n} for n in range(2)])
+            assert queue.flush(10) is True
+            cluster.to_items()
+            queue.write("a", value=2)
+            assert queue.flush(10) is True
+            stats = queue.stats()
+        check_conservation(stats, offered=3, pending=0)
+        assert (stats["delivered"], stats["dropped"]) == (2, {"illegal_argument_exception": 1})
+        assert len(cluster.bulks) == 11
+        assert not backend._clashes._counts
+
+    def test_who_loses_a_race_and_does_not_fit_is_refused(self, cluster, make):
+        """The second time the server says so in other words; nothing is remembered of it."""
+        backend = make()
+        cluster.to_items(
+            (400, "illegal_argument_exception", CLASHES[0]), (400, "mapper_parsing_exception", "failed to parse [x]")
+        )
+        assert backend.write_many(batch(1)) == [Retry("illegal_argument_exception")]
+        assert [type(result) for result in backend.write_many(batch(1))] == [Reject]
+        assert not backend._clashes._counts
+
+    def test_other_illegal_arguments_are_refused_at_once(self, cluster, make):
+        """Such as one field too many."""
+        cluster.to_items((400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded"))
+        (result,) = make().write_many(batch(1))
+        assert isinstance(result, Reject)
+
+    def test_clashes_are_counted_for_each_document_until_it_is_settled(self):
+        """What is known is bounded, and a document that was stored in between has all its chances again."""
+        clashes = Clashes()
+        assert [clashes.is_hopeless("a") for _ in range(9)] == [False] * 9
+        assert clashes.is_hopeless("b") is False
+        clashes.forget(["a"])
+        assert [clashes.is_hopeless("a") for _ in range(10)] == [False] * 9 + [True]
+        for number in range(200_001):
+            clashes.is_hopeless(str(number))
+        assert len(clashes._counts) <= 100_000
 
     def test_the_servers_words_are_redacted_and_cut(self, cluster, make):
         """They are kept beside the metric, without what looks like a secret."""
@@ -143,7 +215,8 @@ class TestWholeRequests:
         [
             (401, BackendDenied, "refuses the credentials; check username, password and api_key"),
             (403, BackendDenied, "does not allow this user to write; check username"),
-            (404, BackendDenied, "nothing at this address"),
+            (404, BackendDenied, "perhaps it is no Elasticsearch; check hosts, port and prefix"),
+            (405, BackendDenied, "perhaps it is no Elasticsearch; check hosts, port and prefix"),
             (408, BackendTimeout, "answered 408"),
             (429, BackendThrottled, "too many requests"),
             (500, BackendUnavailable, "answered 500"),
@@ -168,6 +241,14 @@ class TestWholeRequests:
         assert type(raised.value) is error
         assert raised.value.__cause__ is not None
         assert cluster.host in str(raised.value)
+
+    def test_a_wrong_service_is_called_one(self, make, caplog):
+        """Where nothing of all that is asked for is there, nobody is sent to look at privileges and passwords."""
+        elsewhere = Answer(404, "not here", {"Content-Type": "text/plain"})
+        with FaultServer(lambda _: elsewhere) as other, pytest.raises(BackendDenied) as raised:
+            make(f"127.0.0.1:{other.port}").write("a", value=1)
+        told = [str(raised.value), *(record.getMessage() for record in caplog.records)]
+        assert all(line.endswith("perhaps it is no Elasticsearch; check hosts, port and prefix") for line in told), told
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize(("asked", "heard"), [("7", 7.0), ("soon", None), ("99999999999999", 999999999999.0)])
@@ -248,7 +329,9 @@ class TestRefusedTemplate:
         backend.write("a", value=2)
         assert len(cluster.documents) == 2
         (line,) = [record.getMessage() for record in caplog.records]
-        assert f"answered {status} to the index template, so metrics are stored without it" in line
+        assert f"answered {status} to the index template, so metrics are sent without it" in line
+        assert ("perhaps it is no Elasticsearch" in line) is (status in {404, 405})
+        assert ("manage_index_templates" in line) is (status in {400, 403})
 
     def test_a_stream_without_template_takes_nothing(self, cluster, make):
         """A plain index would be made in its place."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import pickle
 import ssl
 import threading
@@ -15,7 +14,9 @@ import pytest
 pytest.importorskip("elasticsearch", reason="its client is not installed")
 
 from tests.backends.search_cluster import Cluster
+from tests.closed_after import closed_after
 from tests.fault_server import Answer
+from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.elasticsearch import ElasticsearchBackend
 from time_execution.exceptions import BackendDenied, BackendThrottled, BackendUnavailable
 
@@ -36,15 +37,8 @@ def cluster():
 @pytest.fixture
 def make(cluster):
     """Make backends; they are closed after the test."""
-    made = []
-
-    def build(hosts=None, **options):
-        made.append(ElasticsearchBackend(hosts or cluster.host, **options))
-        return made[-1]
-
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(lambda hosts=None, **options: ElasticsearchBackend(hosts or cluster.host, **options)) as make:
+        yield make
 
 
 class TestLogin:
@@ -166,45 +160,44 @@ class TestClient:
             thread.join(10)
         assert len(cluster.documents) == 8
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+    @needs_fork
     def test_a_forked_child_has_a_connection_of_its_own(self, cluster, make):
-        """Parent and child do not read each other's answers."""
+        """Without a word from anybody: parent and child do not read each other's answers."""
         backend = make()
         backend.write("a", value=1)
         before = cluster.connections
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                backend.after_fork()
-                backend.write("a", value=2)
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert ends_well_in_a_child(lambda: backend.write("a", value=2))
         assert cluster.connections == before + 1
         backend.write("a", value=3)
         assert (cluster.connections, len(cluster.documents)) == (before + 1, 3)
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-    def test_a_client_that_was_handed_in_is_not_used_in_a_forked_child(self, cluster, make):
+    @needs_fork
+    def test_a_forked_child_waits_for_no_lock_and_closes_nothing_of_its_parent_s(self, cluster, make):
+        """Whatever another thread of the parent was doing, and also where the child never writes."""
+        backend = make()
+        backend.write("a", value=1)
+        before = cluster.connections
+        with backend._lock:
+            assert ends_well_in_a_child(backend.close)
+        backend.write("a", value=2)
+        assert cluster.connections == before
+
+    @needs_fork
+    @pytest.mark.parametrize("is_used", [True, False])
+    def test_a_client_that_was_handed_in_is_not_used_in_a_forked_child(self, cluster, make, is_used):
         """Two processes on one connection would mix their requests up; the error says what to do instead."""
         client = make()._connect()._client
         backend = ElasticsearchBackend(client=client)
-        backend.write("a", value=1)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                backend.after_fork()
+        if is_used:
+            backend.write("a", value=1)
+
+        def write_in_vain():
+            with pytest.raises(BackendDenied, match="belongs to the parent process; hand in hosts instead"):
                 backend.write("a", value=2)
-            except BackendDenied as exc:
-                status = 0 if "belongs to the parent process; hand in hosts instead" in str(exc) else 2
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        assert ends_well_in_a_child(write_in_vain)
         backend.write("a", value=3)
-        assert len(cluster.documents) == 2
+        assert len(cluster.documents) == 1 + is_used
         client.transport.close()
 
     def test_a_second_host_takes_over(self, cluster, make):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.backends.search_cluster import Cluster
 from time_execution import flush, settings, write_metric
-from time_execution.exceptions import ConfigurationError
+from time_execution.exceptions import BackendDenied, ConfigurationError
 
 pytest.importorskip("elasticsearch", reason="its client is not installed")
 pytest.importorskip("opensearchpy", reason="its client is not installed")
@@ -79,18 +79,42 @@ class TestHosts:
             ({"username": "a", "password": 5}, "password must be a text, not int"),
             ({"ca_certs": "/secret/none.pem"}, "ca_certs must be the path"),
             ({"ca_certs": 5}, "ca_certs must be the path"),
-            ({"hosts": "http://a:9200", "ca_certs": __file__}, "ca_certs is for TLS"),
-            *[({"timeout": timeout}, "timeout must be a number") for timeout in (0, -1, "5", True, None, float("inf"))],
+            ({"hosts": "http://a:9200", "ca_certs": __file__}, "ca_certs is of no use without TLS"),
+            ({"hosts": "https://a", "ca_certs": __file__, "verify_certs": False}, "ca_certs is of no use with verify"),
+            ({"verify_certs": False}, "verify_certs is of no use without TLS"),
+            ({"hosts": "http://a", "tls": True}, "tls is of no use with hosts that all say http://"),
+            ({"hosts": "https://a", "tls": False}, "tls is of no use with hosts that all say https://"),
+            *[({"timeout": timeout}, "timeout must be a number") for timeout in (0, -1, "5", True, float("inf"))],
             ({"pipeline": ""}, "pipeline must be a text that is not empty"),
             ({"pipeline": 5}, "pipeline must be a text"),
             ({"value_field": ""}, "value_field must be"),
             ({"index": "Metrics"}, "lower case"),
             ({"index_pattern": "{secret}"}, "made of"),
-            ({"data_stream": True, "index_pattern": "{index}"}, "no meaning with data_stream"),
+            ({"data_stream": True, "index_pattern": "{index}"}, "index_pattern is of no use with data_stream"),
+            ({"data_stream": True, "index_pattern": "{index}-{date:%Y.%m.%d}"}, "index_pattern is of no use"),
             ({"no_such_option": "secret"}, "unknown option 'no_such_option'"),
+            ({"max_retries": "secret"}, "max_retries must be a whole number of at least 0, got str"),
+            ({"max_retries": 1.5}, "max_retries must be a whole number of at least 0"),
+            ({"sniff_timeout": "secret"}, "sniff_timeout must be a number of seconds, 0 or more, got str"),
+            ({"retry_on_timeout": "secret"}, "retry_on_timeout must be true or false, got str"),
+            ({"sniff_on_start": 5}, "sniff_on_start must be true or false"),
             ({"max_retrys": 5}, "did you mean 'max_retries'"),
             ({"client": 5.5}, "client must be an instance of"),
-            ({"client": 5.5, "hosts": "a", "max_retries": 5}, "leave out hosts, options"),
+            *[
+                ({"client": 5.5, key: value}, f"{key} is of no use beside client")
+                for key, value in {
+                    "hosts": "a",
+                    "host": "a",
+                    "username": "a",
+                    "password": "secret",
+                    "tls": True,
+                    "ca_certs": __file__,
+                    "verify_certs": False,
+                    "timeout": 5,
+                    "compress": True,
+                    "max_retries": 5,
+                }.items()
+            ],
         ],
         ids=str,
     )
@@ -100,6 +124,11 @@ class TestHosts:
             backend_class(**options)
         assert words in str(raised.value)
         assert "secret" not in str(raised.value).replace("{secret}", "")
+
+    def test_a_data_stream_has_no_document_type(self):
+        """Servers that know streams have none; not even the usual one is taken in silence."""
+        with pytest.raises(ConfigurationError, match="doc_type is of no use with data_stream"):
+            ElasticsearchBackend(data_stream=True, doc_type="metric")
 
     @pytest.mark.parametrize("key", [5, "", ("a",), ("a", 5), "\u00e9"], ids=str)
     def test_an_api_key_is_a_text_or_a_pair(self, key):
@@ -133,6 +162,16 @@ class TestHosts:
         with Cluster() as cluster, ElasticsearchBackend(cluster.host, headers={"x-team": "ours"}) as backend:
             backend.write("a", value=1)
         assert {request.headers.get("x-team") for request in cluster.requests} == {"ours"}
+
+    @BOTH
+    def test_a_client_that_refuses_its_options_says_which_there_were(self, backend_class):
+        """By their names, since a value may be a secret; the metrics wait."""
+        refused = {"headers": "hunter2", "client_cert": "hunter2"}
+        with backend_class("127.0.0.1:1", **refused) as backend, pytest.raises(BackendDenied) as raised:
+            backend.write("a", value=1)
+        assert "the client refuses its options (" in str(raised.value)
+        assert str(raised.value).endswith("handed on were client_cert, headers")
+        assert "hunter2" not in str(raised.value)
 
 
 class TestURL:
@@ -173,6 +212,8 @@ class TestURL:
             ("elasticsearch://one/a/b", "the path must be the name of an index"),
             ("elasticsearch://one:x", "port"),
             ("elasticsearch://one?bulk_sise=5", "unknown option 'bulk_sise', of the backend or its client"),
+            ("elasticsearch://one?max_retries=abc", "max_retries must be a whole number of at least 0, got str"),
+            ("opensearch://one?pool_maxsize=abc", "pool_maxsize must be a whole number of at least 1, got str"),
             ("elasticsearch://anna:hunter2@one?timeout=soon", "'timeout' must be"),
             ("elasticsearch://anna@one", "belong together"),
         ],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import io
+import itertools
 import json
 import sys
+import tempfile
 import time
 
 import pytest
 
 from tests.backends.emf_schema import check, extracted
+from tests.forked import ends_well_in_a_child, needs_fork
 from tests.line_servers import LineServer, free_port
 from time_execution import settings, time_execution
 from time_execution.backends.emf import EMFBackend
@@ -18,8 +23,9 @@ from time_execution.config.build import resolve_backend
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendDenied, BackendRejected, BackendUnavailable, ConfigurationError
 from time_execution.formats.emf import encode_name
+from time_execution.line_socket import LineSocket
 from time_execution.testing import BackendContract
-from time_execution.types import STORED, Metric
+from time_execution.types import STORED, Metric, Retry
 
 
 class Contract(BackendContract):
@@ -162,14 +168,60 @@ def test_over_udp_each_document_is_a_datagram():
         assert [result.reason for result in backend.write_many(huge)] == ["too large"]
 
 
-def test_a_child_forgets_the_parents_socket_and_lock():
-    """Another thread of the parent may have held the lock when it forked; the other targets hold nothing."""
+@pytest.fixture
+def failing(monkeypatch):
+    """Give a backend whose agent, over UDP, refuses every third datagram; returns it and the lines that were sent."""
+    lines, calls = [], itertools.count(1)
+
+    def send(_, data):
+        if next(calls) % 3 == 0:
+            raise BackendUnavailable("nobody listens there")
+        lines.append(data.decode().rstrip("\n"))
+
+    monkeypatch.setattr(LineSocket, "send", send)
+    return EMFBackend(agent="udp://127.0.0.1"), lines
+
+
+def test_what_was_sent_before_a_refusal_is_stored(failing):
+    """A datagram at a time, though metrics of one may stand before and after those of another in a batch."""
+    backend, lines = failing
+    batch = [Metric({"name": name, "value": 1, "of": of}) for name, of in zip("abcdef", "xyzxyz", strict=True)]
+    results = backend.write_many([*batch, Metric({"name": "no number"})])
+    given = list(itertools.islice(results, 5))
+    assert given == [STORED, STORED, Retry("BackendUnavailable"), STORED, STORED]
+    with pytest.raises(BackendUnavailable):
+        next(results)
+    assert sorted(found["name"] for found in extracted(lines)) == ["a", "b", "d", "e"]
+
+
+def test_datagrams_to_an_agent_are_sent_at_most_once(failing, deliver):
+    """Behind a queue, what was refused is sent again and nothing else; what is stored is counted."""
+    backend, lines = failing
+    delivery = deliver(backend, bulk_size=50)
+    for number in range(300):
+        delivery.write("a", value=number, of=number % 7)
+    assert delivery.flush(10.0)
+    assert sorted(found["value"] for found in extracted(lines)) == list(range(300))
+    assert delivery.stats()["delivered"] == 300
+
+
+@needs_fork
+def test_a_forked_child_has_a_socket_of_its_own():
+    """Without a word from anybody; another thread of the parent may have held the lock, and never releases it here."""
     with LineServer("udp") as server, EMFBackend(agent=f"udp://127.0.0.1:{server.port}") as backend:
-        backend.write("before", value=1)
-        backend._target._socket._lock.acquire()
-        backend.after_fork()
-        backend.write("after", value=2)
-        assert [found["name"] for found in extracted(server.settled_lines())] == ["before", "after"]
+        backend.write("parent", value=1)
+        parents = backend._target._socket._socket
+
+        def write():
+            backend.write("child", value=2)
+            assert parents.fileno() == -1
+            assert backend._target._socket._socket is not parents
+
+        with backend._target._socket._lock:
+            assert ends_well_in_a_child(write)
+        backend.write("parent", value=3)
+        assert backend._target._socket._socket is parents
+        assert [found["name"] for found in extracted(server.settled_lines())] == ["parent", "child", "parent"]
     EMFBackend(io.StringIO()).after_fork()
 
 
@@ -226,7 +278,10 @@ def test_a_url_names_a_path_and_all_options(tmp_path):
     [
         {"stream": "out"},
         {"stream": 3},
-        {"stream": None},
+        {"stream": "stdout", "path": "a"},
+        {"stream": "stdout", "agent": "tcp://a"},
+        {"timeout": 5.0},
+        {"path": "a", "timeout": 5.0},
         {"path": "a", "agent": "tcp://a"},
         {"path": ""},
         {"agent": ""},
@@ -250,6 +305,29 @@ def test_wrong_arguments_are_refused(arguments, tmp_path, monkeypatch):
     with pytest.raises(ConfigurationError) as caught:
         EMFBackend(**arguments)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["memory", "buffered", "raw", "temporary"])
+def test_a_binary_stream_is_refused(mode, tmp_path):
+    """At once, for no batch could ever be written to it."""
+    with contextlib.ExitStack() as opened:
+        make = {
+            "memory": io.BytesIO,
+            "buffered": (tmp_path / "log").open,
+            "raw": (tmp_path / "log").open,
+            "temporary": tempfile.NamedTemporaryFile,
+        }[mode]
+        options = {"buffered": {"mode": "wb"}, "raw": {"mode": "wb", "buffering": 0}}.get(mode, {})
+        stream = opened.enter_context(make(**options))
+        with pytest.raises(ConfigurationError, match="text stream, not a binary one"):
+            EMFBackend(stream)
+
+
+def test_a_text_stream_over_a_binary_one_is_taken(tmp_path):
+    """Whatever its class."""
+    with codecs.open(str(tmp_path / "log"), "w", "utf-8") as coded, tempfile.NamedTemporaryFile("w+") as temporary:
+        for stream in (coded, temporary):
+            EMFBackend(stream).write("a", value=1)
 
 
 def test_a_decorated_function_becomes_a_document(tmp_path):

@@ -27,14 +27,14 @@ def metric(name="pay", value=1.5, kind="timing", unit=None, **fields):
 
 
 def documents(*metrics, form=PLAIN):
-    lines, results = form.documents(metrics, now=NOW)
+    lines, results, _ = form.documents(metrics, now=NOW)
     assert results == [STORED] * len(metrics)
     return [check(line) for line in lines]
 
 
 def test_a_document_to_the_letter():
     """The order of its members, the moment in milliseconds, and no white space."""
-    lines, _ = EmbeddedMetrics("Shop", dimensions=["region"]).documents(
+    lines, _, _ = EmbeddedMetrics("Shop", dimensions=["region"]).documents(
         [metric(hostname="web-1", region="eu", note="\u00e9t\u00e9")], now=NOW
     )
     expected = (
@@ -83,7 +83,7 @@ def test_a_document_is_no_longer_than_allowed(max_bytes):
         for number in range(300)
     ]
     metrics += [metric("short", -1.2345678901234567e-100) for number in range(300)]
-    lines, results = form.documents(metrics, now=NOW)
+    lines, results, _ = form.documents(metrics, now=NOW)
     sizes = [len(line) for line in lines]
     assert max(sizes) <= max_bytes
     if max_bytes < 5000:
@@ -96,7 +96,7 @@ def test_a_document_is_no_longer_than_allowed(max_bytes):
 def test_fields_that_fit_into_no_document_are_refused():
     """One metric is, and its neighbours are not."""
     metrics = [metric(), metric(**{f"field-{number}": "\0" * 16_000 for number in range(5)}), metric()]
-    lines, results = PLAIN.documents(metrics, now=NOW)
+    lines, results, _ = PLAIN.documents(metrics, now=NOW)
     assert results == [STORED, Reject("too large", "its fields do not fit into a document"), STORED]
     assert len(extracted(lines)) == 2
 
@@ -128,7 +128,7 @@ def test_hostile_values_make_valid_documents(name):
     value = hostile_values()[name]
     form = EmbeddedMetrics("Shop", dimensions=["region"])
     assert len(documents(metric(field=value), metric("b", region=value), form=form)) in {1, 2}
-    lines, results = form.documents([metric(value=value), metric()], now=NOW)
+    lines, results, _ = form.documents([metric(value=value), metric()], now=NOW)
     assert results[1] == STORED
     assert len(extracted(lines)) == results.count(STORED)
 
@@ -138,7 +138,7 @@ def test_a_name_and_a_field_that_are_alike_stand_side_by_side(name):
     """The field steps aside, also where it is a dimension."""
     form = EmbeddedMetrics("Shop", dimensions=["hostname"])
     fields = {"hostname": "web-1", "_aws": "x", "hostname_": "y", "pay": "z"}
-    lines, results = form.documents([metric(name, **fields), metric("hostname_", **fields)], now=NOW)
+    lines, results, _ = form.documents([metric(name, **fields), metric("hostname_", **fields)], now=NOW)
     assert results == [STORED] * 2
     found = extracted(lines)
     assert [one["name"] for one in found] == [name, "hostname_"]
@@ -188,7 +188,7 @@ def test_an_event_counts_once():
 @pytest.mark.parametrize("value", [None, "1", float("nan"), float("-inf"), 10**400, 2.0**361, -(2**400)])
 def test_what_cloudwatch_takes_for_no_number_is_refused(value):
     """It would drop the metric, and nobody would see it."""
-    _, results = PLAIN.documents([metric(value=value), metric(value=2.0**360)], now=NOW)
+    _, results, _ = PLAIN.documents([metric(value=value), metric(value=2.0**360)], now=NOW)
     assert results == [Reject("no number", "CloudWatch takes numbers from -2**360 to 2**360 only"), STORED]
 
 
@@ -205,7 +205,7 @@ def test_moments_that_cloudwatch_refuses_are_refused_here(age, reason):
     """Older than two weeks, or over two hours ahead; as nanoseconds or as a datetime."""
     moment = NOW - age // timedelta(microseconds=1) * 1000
     for at in (moment, datetime.fromtimestamp(moment // 10**9, timezone.utc)):
-        lines, (result,) = PLAIN.documents([metric(timestamp=at)], now=NOW)
+        lines, (result,), _ = PLAIN.documents([metric(timestamp=at)], now=NOW)
         assert (result == STORED) is (reason is None)
         assert reason is None or result.reason == reason
         assert [json.loads(line)["_aws"]["Timestamp"] for line in lines] == (
@@ -262,7 +262,7 @@ def test_any_batch_makes_valid_documents(metrics, keys):
     dimensions = [key for key in keys if key and encode_name(key) == key]
     for one in metrics:
         one["timestamp"] = NOW - age % 10**13 if type(age := one["timestamp"]) is int else age
-    lines, results = EmbeddedMetrics("Shop", dimensions=dimensions).documents(metrics, now=NOW)
+    lines, results, _ = EmbeddedMetrics("Shop", dimensions=dimensions).documents(metrics, now=NOW)
     assert len(extracted(lines)) == results.count(STORED)
 
 

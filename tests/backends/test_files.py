@@ -204,15 +204,27 @@ def test_a_wrong_path_is_refused(path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_bytes": 0}, {"max_bytes": "1"}, {"backup_count": 0}, {"backup_count": True}, {"backup_count": None}],
+    [
+        {"max_bytes": 0},
+        {"max_bytes": "1"},
+        {"max_bytes": 1, "backup_count": 0},
+        {"max_bytes": 1, "backup_count": True},
+    ],
 )
 def test_wrong_bounds_are_refused(tmp_path, options):
     """Case B9 for the bounds."""
-    (key,) = options
+    key = list(options)[-1]
     with pytest.raises(ConfigurationError, match=f"{key} must be a positive int"):
         AppendFile(tmp_path / "file", **options)
     with pytest.raises(ConfigurationError, match=f"{key} must be a positive int"):
         CSVBackend(tmp_path / "file", **options)
+
+
+@pytest.mark.parametrize("backend_class", [JSONLinesBackend, CSVBackend])
+def test_a_count_of_backups_is_refused_where_there_are_none(tmp_path, backend_class):
+    """A file without a bound never turns over; who counts backups believes that it does."""
+    with pytest.raises(ConfigurationError, match="backup_count is of no use without max_bytes"):
+        backend_class(tmp_path / "file", backup_count=5)
 
 
 def test_the_path_is_fixed_when_made(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import ssl
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from tests.backends.influxdb_lines import read_points
 from tests.fault_server import DRIP, DROP, HALF, HANG, RESET, Answer, FaultServer
+from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import (
@@ -142,20 +142,16 @@ def test_closing_is_not_for_ever(server, backend):
     assert server.connections == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@needs_fork
 def test_a_forked_child_has_a_connection_of_its_own(server, backend):
     """Without a word from anybody, it does not touch the parent's, which goes on."""
     backend.write("parent", value=1)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            backend.write("child", value=2)
-            backend.close()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def write():
+        backend.write("child", value=2)
+        backend.close()
+
+    assert ends_well_in_a_child(write)
     backend.write("parent", value=3)
     assert [read_points(request.body)[0].name for request in server.requests] == ["parent", "child", "parent"]
     assert server.connections == 2

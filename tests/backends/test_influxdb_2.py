@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 pytest.importorskip("time_execution.backends.influxdb.v2", exc_type=ImportError)
 from tests.backends.influxdb_lines import read_points
 from tests.fault_server import DRIP, DROP, HALF, HANG, RESET, Answer, FaultServer
+from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.influxdb import InfluxBackend
 from time_execution.config.build import resolve_backend
 from time_execution.exceptions import (
@@ -195,21 +195,17 @@ def test_no_secret_shows_in_errors_and_logs(server, caplog, answer):
     assert "hunter2" not in "".join(traceback.format_exception(caught.value)) + repr(backend) + caplog.text
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@needs_fork
 def test_a_forked_child_has_a_connection_of_its_own(server):
     """Without a word from anybody, it does not touch the parent's, which goes on."""
     with to(server) as backend:
         backend.write("parent", value=1)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                backend.write("child", value=2)
-                backend.close()
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        def write():
+            backend.write("child", value=2)
+            backend.close()
+
+        assert ends_well_in_a_child(write)
         backend.write("parent", value=3)
     assert [read_points(request.body)[0].name for request in server.requests] == ["parent", "child", "parent"]
     assert server.connections == 2

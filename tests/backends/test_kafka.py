@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
 
 pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
+
+from tests.forked import ends_well_in_a_child, needs_fork
 
 from time_execution.backends.kafka import KafkaBackend, backend  # isort: skip - before the client itself
 from kafka import errors
@@ -247,33 +248,33 @@ def test_a_direct_write_says_what_became_of_it():
         made(Client(Future(errors.MessageSizeTooLargeError()))).write("a", value=1)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@needs_fork
 def test_a_given_client_is_not_used_in_a_forked_child():
     """It has no thread there, and its socket is the parent's: the child is told what to do instead."""
     client = Client()
     kafka = made(client)
-    child = os.fork()
-    if child == 0:
-        try:
+
+    def write_in_vain():
+        with pytest.raises(BackendDenied, match="give options"):
             kafka.write("a", value=1)
-        except BackendDenied as exc:
-            os._exit(0 if "give options" in str(exc) and not client.sent else 1)
-        os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not client.sent
+
+    assert ends_well_in_a_child(write_in_vain)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@needs_fork
 def test_a_forked_child_leaves_the_parent_s_producer_alone():
     """It is neither closed nor collected there, nor are its records waited for."""
     kafka = KafkaBackend("h")
     kafka._made, kafka._unsettled["ff-1"] = Client(), Future()
-    child = os.fork()
-    if child == 0:
+
+    def close():
         parents = kafka._made
         kafka.close()
-        forgotten = kafka._made is None and not kafka._unsettled and parents in backend._inherited
-        os._exit(0 if forgotten else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (kafka._made, kafka._unsettled) == (None, {})
+        assert parents in backend._inherited
+
+    assert ends_well_in_a_child(close)
     assert kafka._made is not None
     kafka._made = None
 

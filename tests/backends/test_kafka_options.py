@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
 
 from time_execution.backends.kafka import KafkaBackend, producer
-from time_execution.exceptions import ConfigurationError
+from time_execution.exceptions import BackendDenied, ConfigurationError
 
 
 def options_of(monkeypatch, **given):
     """Return what a producer is made with."""
     monkeypatch.setattr(producer, "Producer", lambda **options: options)
-    return KafkaBackend("h", **given)._connect()
+    return KafkaBackend("h", **given)._connect(None)
 
 
 def test_a_producer_is_idempotent_and_confirmed_by_all(monkeypatch):
@@ -33,6 +33,26 @@ def test_a_producer_is_idempotent_and_confirmed_by_all(monkeypatch):
 def test_the_client_s_own_options_go_before_our_defaults(monkeypatch):
     """Who knows better may say so."""
     assert options_of(monkeypatch, linger_ms=3, client_id="shop")["linger_ms"] == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "passed"),
+    [
+        ("client_id", 77, "77"),
+        ("ssl_password", 77, "77"),
+        ("sasl_kerberos_service_name", 7.5, "7.5"),
+        ("linger_ms", 1.5, 1.5),
+        ("receive_buffer_bytes", 4096, 4096),
+        ("retries", float("inf"), float("inf")),
+        ("client_id", None, None),
+        ("api_version", "2.8.0", "2.8.0"),
+        ("partitioner", len, len),
+    ],
+)
+def test_an_option_of_the_client_s_is_passed_as_it_wants_it(monkeypatch, option, given, passed):
+    """A URL makes a number of what looks like one, also where the client wants a text."""
+    found = options_of(monkeypatch, **{option: given})[option]
+    assert (type(found), found) == (type(passed), passed)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +87,12 @@ def test_what_is_not_said_of_security_is_the_safest(monkeypatch, given, protocol
         ({"security_protocol": "TLS"}, "security_protocol must be one of"),
         ({"username": "u"}, "needs username and password"),
         ({"password": "planted"}, "needs username and password"),
-        ({"username": "u", "password": "planted", "security_protocol": "SSL"}, "no meaning with SSL"),
+        (
+            {"username": "u", "password": "planted", "security_protocol": "SSL"},
+            "username is of no use with security_protocol SSL",
+        ),
+        ({"ssl_cafile": __file__, "security_protocol": "PLAINTEXT"}, "ssl_cafile is of no use with security_protocol"),
+        ({"username": "u", "sasl_mechanism": "GSSAPI"}, "username is of no use with sasl_mechanism GSSAPI"),
         ({"ssl_cafile": "/nowhere/planted"}, "ssl_cafile must be the path of a file"),
         ({"acks": 1}, "acks is set by this backend"),
         ({"value_serializer": str}, "value_serializer is set by this backend"),
@@ -80,6 +105,17 @@ def test_what_is_not_said_of_security_is_the_safest(monkeypatch, given, protocol
         ({"username": "u", "password": "p", "sasl_mechanism": "PLAN"}, "sasl_mechanism must be one of PLAIN, SCRAM"),
         ({"username": 5, "password": "p"}, "needs username and password, as texts"),
         ({"ssl_cafile": 5}, "ssl_cafile must be the path of a file"),
+        ({"client_id": True}, "client_id must be a text, got bool"),
+        ({"sasl_kerberos_service_name": None}, "sasl_kerberos_service_name must be a text, got NoneType"),
+        ({"max_request_size": "planted"}, "max_request_size must be a whole number, 0 or more, got str"),
+        ({"batch_size": 1e6}, "batch_size must be a whole number, 0 or more, got float"),
+        ({"send_buffer_bytes": "planted"}, "send_buffer_bytes must be a whole number"),
+        ({"linger_ms": "planted"}, "linger_ms must be a number, 0 or more, got str"),
+        ({"linger_ms": True}, "linger_ms must be a number, 0 or more, got bool"),
+        ({"max_block_ms": -1}, "max_block_ms must be a number, 0 or more, got int"),
+        ({"retries": "planted"}, "retries must be a number, 0 or more, got str"),
+        ({"allow_auto_create_topics": "planted"}, "allow_auto_create_topics must be true or false, got str"),
+        ({"api_version": 2.1}, r"api_version must have three parts, as in 2\.8\.0, got float"),
     ],
 )
 def test_a_wrong_option_is_told_when_it_is_configured(given, told):
@@ -89,11 +125,43 @@ def test_a_wrong_option_is_told_when_it_is_configured(given, told):
     assert "planted" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    {
+        "hosts": "planted",
+        "host": "planted",
+        "delivery_timeout": 300.0,
+        "compression": "gzip",
+        "security_protocol": "SSL",
+        "sasl_mechanism": "PLAIN",
+        "username": "planted",
+        "password": "planted",
+        "client_id": "planted",
+    }.items(),
+)
+def test_nothing_is_taken_beside_a_client_that_it_would_not_hear_of(key, value):
+    """It connects and delivers as its maker told it."""
+    with pytest.raises(ConfigurationError, match=f"^{key} is of no use beside client, which has its own$"):
+        KafkaBackend(client=object(), **{key: value})
+
+
 def test_a_compression_that_is_not_installed_is_told(monkeypatch):
     """It says what to install, instead of failing at the first batch."""
     monkeypatch.setattr(producer.codec, "has_lz4", lambda: False)
     with pytest.raises(ConfigurationError, match=r"pip install 'kafka-python\[lz4\]'"):
         KafkaBackend("h", compression="lz4")
+
+
+def test_options_that_the_client_refuses_are_told(monkeypatch):
+    """What only it can judge fails at the first batch, by a line that says where to look."""
+
+    def refuse(**_):
+        raise TypeError("planted")
+
+    monkeypatch.setattr(producer, "Producer", refuse)
+    with pytest.raises(BackendDenied, match=r"the client refuses its options \(TypeError\): check those") as caught:
+        KafkaBackend("h", api_version="x").write("a", value=1)
+    assert "planted" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

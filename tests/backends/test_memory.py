@@ -59,7 +59,7 @@ def test_threads_that_trim_at_once_do_not_trim_too_much():
 @pytest.mark.parametrize("maxlen", [0, -1, 1.5, "3", True])
 def test_a_wrong_bound_is_refused(maxlen):
     """Case B9: the message names the key and the type, not the value."""
-    with pytest.raises(ConfigurationError, match="maxlen must be a positive int or None"):
+    with pytest.raises(ConfigurationError, match="maxlen must be a whole number of at least 1"):
         MemoryBackend(maxlen=maxlen)
 
 

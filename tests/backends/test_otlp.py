@@ -147,14 +147,14 @@ def test_levels_keep_each_value_with_its_moment(backend, server, kind):
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
-        (timing(value=None), "no_number"),
-        (timing(value="12"), "no_number"),
-        (timing(value=10**400), "no_number"),
-        (timing(value=-1.0), "no_amount"),
-        (timing(value=math.nan), "no_amount"),
-        (timing(value=math.inf), "no_amount"),
-        (Metric({"name": "a", "value": -1}, kind="counter"), "no_amount"),
-        (Metric({"name": "a"}, kind="gauge"), "no_number"),
+        (timing(value=None), "no number"),
+        (timing(value="12"), "no number"),
+        (timing(value=10**400), "no number"),
+        (timing(value=-1.0), "no amount"),
+        (timing(value=math.nan), "no amount"),
+        (timing(value=math.inf), "no amount"),
+        (Metric({"name": "a", "value": -1}, kind="counter"), "no amount"),
+        (Metric({"name": "a"}, kind="gauge"), "no number"),
     ],
 )
 def test_what_no_series_takes_is_rejected_alone(backend, server, metric, reason):
@@ -281,12 +281,21 @@ def test_a_batch_that_is_sent_again_overflows_once(server):
 def test_names_beyond_the_bound_share_one_name(server):
     """A counter of a known name overflows under it, unknown names under one of their own: names are bounded, too."""
     backend = OTLPBackend(server.url, max_series=2, attributes=("status",))
-    counters = [Metric({"name": "known", "value": 1, "status": status}, kind="counter") for status in range(4)]
+    counters = [
+        Metric({"name": "known", "value": 1, "status": status}, kind="counter", unit=f"u{status}")
+        for status in range(4)
+    ]
     unknown = [Metric({"name": f"n{number}", "value": 1}, kind="counter") for number in range(50)]
     backend.write_many(counters + unknown)
     found = [(entry["name"], entry["attributes"], number_of(entry["point"])) for entry in sent(server)]
     overflow = {"otel.metric.overflow": True}
     assert found[2:] == [("known", overflow, 2), ("__overflow__", overflow, 50)]
+
+
+def test_the_series_for_all_others_keeps_the_unit_of_durations(server):
+    """They are always in seconds, and a store knows them by that."""
+    OTLPBackend(server.url, max_series=1).write_many([timing("a"), timing("b")])
+    assert [(entry["name"], entry["unit"]) for entry in sent(server)] == [(DURATION, "s")] * 2
 
 
 @pytest.mark.parametrize("temporality", ["delta", "cumulative"])

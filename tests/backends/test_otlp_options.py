@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import os
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.fault_server import HANG, FaultServer
 from tests.shown_errors import everything_shown
 from time_execution import flush, settings, time_execution
 from time_execution.backends.otlp import OTLPBackend
+from time_execution.backends.otlp.options import endpoint_of
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.exceptions import BackendTimeout, ConfigurationError
 from time_execution.types import Metric
@@ -56,35 +59,44 @@ CALL = Metric({"name": "a", "value": 1.0, "timestamp": 1_700_000_000_000_000_000
         ("http://collector:4318/", "http://collector:4318/v1/metrics"),
         ("https://gateway.example/otlp", "https://gateway.example/otlp/v1/metrics"),
         ("https://gateway.example/otlp/v1/metrics", "https://gateway.example/otlp/v1/metrics"),
-        ("https://gateway.example/a?key=hunter2", "https://gateway.example/a/v1/metrics"),
+        ("https://gateway.example/a?key=5", "https://gateway.example/a/v1/metrics?key=5"),
         ("collector", "http://collector:4318/v1/metrics"),
         ("collector:80/otlp", "http://collector:80/otlp/v1/metrics"),
         ("[::1]:4318", "http://[::1]:4318/v1/metrics"),
-        ("http://user:hunter2@collector", "http://collector/v1/metrics"),
+        ("http://user:pass@collector", "http://collector/v1/metrics"),
     ],
 )
 def test_an_endpoint_is_completed(given, endpoint):
-    """The path of the signal is added, the port where there is no scheme, and secrets do not show."""
-    assert OTLPBackend(given).endpoint == endpoint
+    """The path of the signal is added, and the port where there is no scheme."""
+    assert endpoint_of(given, tls=None).url == endpoint
+
+
+@pytest.mark.parametrize("path", ["/receiver/v1/otlp/hunter2", "/a?key=hunter2", "/hunter2/v1/metrics"])
+def test_of_an_endpoint_only_the_host_is_shown(path):
+    """Some vendors have the key in the path, others in the query; neither is in a repr."""
+    backend = OTLPBackend(f"https://user:{SECRET}@gateway.example:444{path}")
+    assert backend.endpoint == "https://gateway.example:444"
+    assert SECRET not in repr(backend)
 
 
 def test_variables_name_the_endpoint(monkeypatch):
     """That for metrics is taken as it is and wins over the general one; an argument wins over both."""
     monkeypatch.setenv(f"{PREFIX}ENDPOINT", "http://general:1")
-    assert OTLPBackend().endpoint == "http://general:1/v1/metrics"
-    monkeypatch.setenv(f"{PREFIX}METRICS_ENDPOINT", "http://own:2/push")
-    assert OTLPBackend().endpoint == "http://own:2/push"
-    assert OTLPBackend("http://given:3").endpoint == "http://given:3/v1/metrics"
+    assert endpoint_of(None, tls=None).url == "http://general:1/v1/metrics"
+    for own, expected in (("/push", "/push"), ("/push/", "/push/"), ("", "/"), ("/a//?b=/", "/a//?b=/")):
+        monkeypatch.setenv(f"{PREFIX}METRICS_ENDPOINT", f"http://own:2{own}")
+        assert endpoint_of(None, tls=None).url == f"http://own:2{expected}"
+    assert endpoint_of("http://given:3", tls=None).url == "http://given:3/v1/metrics"
     monkeypatch.setenv(f"{PREFIX}METRICS_ENDPOINT", "")
-    assert OTLPBackend().endpoint == "http://general:1/v1/metrics"
+    assert endpoint_of(None, tls=None).url == "http://general:1/v1/metrics"
 
 
 def test_tls_may_be_asked_for_where_there_is_no_scheme():
     """By the option, or by a certificate."""
-    assert OTLPBackend("collector", tls=True).endpoint == "https://collector:4318/v1/metrics"
+    assert OTLPBackend("collector", tls=True).endpoint == "https://collector:4318"
     with pytest.raises(ConfigurationError, match=r"tls=True contradicts the http:// of endpoint"):
         OTLPBackend("http://collector", tls=True)
-    with pytest.raises(ConfigurationError, match=r"ca_certs has no meaning with an endpoint of http://"):
+    with pytest.raises(ConfigurationError, match=r"ca_certs is of no use with an endpoint of http://"):
         OTLPBackend("http://collector", ca_certs="ca.pem")
 
 
@@ -202,7 +214,7 @@ def test_variables_are_read_when_the_backend_is_made(server, monkeypatch):
         ({"headers": {"key": "hunter2\u20ac"}}, "^headers must hold texts of one line"),
         ({"headers": {"key": 5}}, "^headers must be names of headers"),
         ({"headers": ["hunter2"]}, "^headers must be names of headers"),
-        ({"timeout": 0}, "^timeout must be a number of seconds above 0$"),
+        ({"timeout": 0}, "^timeout must be a number of seconds above 0, and less than a day, got 0$"),
         ({"timeout": True}, "^timeout must be"),
         ({"timeout": "hunter2"}, "^timeout must be"),
         ({"timeout": float("inf")}, "^timeout must be"),
@@ -219,7 +231,7 @@ def test_variables_are_read_when_the_backend_is_made(server, monkeypatch):
         ({"buckets": [1, 1]}, "^buckets must be numbers of seconds, each above the one before$"),
         ({"buckets": [float("nan")]}, "^buckets must be numbers"),
         ({"buckets": "1"}, "^buckets must be a list"),
-        ({"max_series": 0}, "^max_series must be a whole number of at least 1$"),
+        ({"max_series": 0}, "^max_series must be a whole number of at least 1, got 0$"),
         ({"max_series": True}, "^max_series must be"),
         ({"value_field": 1}, "^value_field must be a str, not int$"),
         ({"endpoint": "https://a", "client_key": "k"}, "^client_key needs client_cert"),
@@ -259,7 +271,14 @@ def test_wrong_variables_are_refused_by_name(monkeypatch, name, text):
 def test_a_protocol_of_others_does_not_matter_with_an_endpoint(monkeypatch):
     """The variable goes with the variables' endpoint; an argument is ours."""
     monkeypatch.setenv(f"{PREFIX}PROTOCOL", "grpc")
-    assert OTLPBackend("http://collector:4318").endpoint == "http://collector:4318/v1/metrics"
+    assert OTLPBackend("http://collector:4318").endpoint == "http://collector:4318"
+
+
+def test_the_extra_names_all_that_is_imported():
+    """The messages' own package takes older versions of protobuf, too, which lack a module that is read here."""
+    parser = configparser.RawConfigParser()
+    parser.read(Path(__file__).parents[2] / "setup.cfg")
+    assert "protobuf>=4.21" in parser["options.extras_require"]["otlp"].split()
 
 
 # ---- configuration ---------------------------------------------------------------------------------------------------

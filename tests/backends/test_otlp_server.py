@@ -157,21 +157,20 @@ def test_an_address_where_nobody_listens_is_named(server):
     """The error says where it was looked for, and shows no secret of the address."""
     url = server.url.replace("//", f"//user:{SECRET}@")
     server.__exit__()
-    with pytest.raises(
-        BackendUnavailable, match=f"nothing answers at {server.url}/v1/metrics; is the collector"
-    ) as caught:
+    with pytest.raises(BackendUnavailable, match=f"nothing answers at {server.url}; is the collector") as caught:
         OTLPBackend(f"{url}?key={SECRET}").write_many(values("a"))
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", [200, 404, RESET])
-def test_no_log_shows_the_query(server, caplog, wake_loggers, answer):
-    """It may hold a key, and urllib3 writes addresses down at level DEBUG; those without a query it may."""
+@pytest.mark.parametrize("path", [f"/v1/metrics?key={SECRET}", f"/otlp/{SECRET}/v1/metrics"])
+def test_no_log_shows_a_path_or_a_query(server, caplog, wake_loggers, answer, path):
+    """They may hold a key, and urllib3 writes addresses down at level DEBUG; the usual one it may."""
     wake_loggers("urllib3", "urllib3.connectionpool")
     server.answer(answer)
     with caplog.at_level(logging.DEBUG), contextlib.suppress(BackendUnavailable):
-        OTLPBackend(f"{server.url}?key={SECRET}").write_many(values("a"))
-    assert server.requests[-1].path == f"/v1/metrics?key={SECRET}"
+        OTLPBackend(f"{server.url}{path}").write_many(values("a"))
+    assert server.requests[-1].path == path
     assert SECRET not in caplog.text
     with caplog.at_level(logging.DEBUG), contextlib.suppress(BackendUnavailable):
         OTLPBackend(server.url).write_many(values("a"))
@@ -286,7 +285,7 @@ def test_refused_points_count_as_the_largest(server):
     """Of points that sum metrics up, the largest are counted: none is called stored that is not."""
     server.answer(partial(1))
     calls = [Metric({"name": name, "value": 1.0}) for name in "abbbc"]
-    results = OTLPBackend(server.url).write_many(calls)
+    results = OTLPBackend(server.url, temporality="delta").write_many(calls)
     assert [isinstance(result, Reject) for result in results] == [False, True, True, True, False]
 
 

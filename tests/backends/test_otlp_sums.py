@@ -13,9 +13,10 @@ pytest.importorskip("urllib3", reason="the extra otlp is not installed")
 from tests.backends.otlp_points import CUMULATIVE, DELTA, decoded, latest, number_of, points_of
 from tests.fault_server import DROP, Answer, FaultServer
 from tests.faults.harness import DEADLINE, check_conservation
+from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.otlp import OTLPBackend
 from time_execution.exceptions import BackendUnavailable
-from time_execution.types import Metric
+from time_execution.types import STORED, Metric
 
 MOMENT = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -142,19 +143,30 @@ def test_points_that_a_server_refuses_leave_the_sums_alone(server):
     assert [entry["point"].count for entry in sent(server)] == [1, 1]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_what_the_next_totals_hold_is_not_rejected(server, caplog, wake_loggers):
+    """Of totals, some of which were refused, the next request brings all again: nothing is dropped, and it is told."""
+    wake_loggers("time_execution")
+    words = '{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"no label\\nc"}}'
+    server.answer(Answer(200, words, {"Content-Type": "application/json"}), 200)
+    backend = OTLPBackend(server.url)
+    batch = [at(1, "a"), at(1, "b"), at(1, "c"), at(1, "level", kind="gauge")]
+    results = backend.write_many(batch)
+    assert results[:3] == [STORED] * 3
+    assert [result.reason for result in results[3:]] == ["partial_success"]  # no later request has that
+    assert backend.stats()["refused_points"] == 1
+    assert "the OTLP server refused 2 of 4 points" in caplog.text
+    assert "no label" not in caplog.text  # which may quote a metric
+    backend.write_many([at(2, "b")])
+    assert sent(server)[-1]["point"].count == 2
+
+
+@needs_fork
 def test_a_child_counts_for_itself(server):
-    """Its totals begin at zero, and its instance is another one, so nothing counts twice; the parent goes on."""
+    """Without a word from anybody: totals begin at zero, for another instance, so nothing counts twice."""
     backend = OTLPBackend(server.url)
     backend.write_many([at(1)])
-    child = os.fork()
-    if child == 0:
-        try:
-            backend.after_fork()
-            backend.write_many([at(2)])
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+    with backend._lock:  # as if another thread of the parent were sending
+        assert ends_well_in_a_child(lambda: backend.write_many([at(2)]))
     backend.write_many([at(3)])
     first, second, third = sent(server)
     assert [entry["point"].count for entry in (first, second, third)] == [1, 1, 2]

@@ -168,6 +168,16 @@ def test_one_name_is_of_one_kind(caplog):
     assert caplog.text.count("rename one of them") == 1
 
 
+@pytest.mark.parametrize("suffix", ["_total", "_bucket", "_count", "_sum", "_created", "_info"])
+def test_a_name_that_a_familys_samples_may_have_is_taken(suffix):
+    """Some of both formats' parsers would take such a gauge for a sample of the other family."""
+    for names in (("a", f"a{suffix}"), (f"a{suffix}", "a")):
+        backend = PrometheusBackend()
+        first, second = (number(name, kind=kind) for name, kind in zip(names, ("gauge", "counter"), strict=True))
+        results = backend.write_many([first, second])
+        assert [getattr(result, "reason", "stored") for result in results] == ["stored", "name clash"]
+
+
 def test_a_trace_id_makes_an_exemplar_in_openmetrics_only():
     """The latest call with a trace id stands for its bucket; the older format has no place for it."""
     backend = PrometheusBackend(buckets=[0.01, 0.1])
@@ -184,6 +194,16 @@ def test_a_trace_id_makes_an_exemplar_in_openmetrics_only():
         "0.1": ({"trace_id": "c" * 32, "span_id": "b" * 16}, 0.05),
     }
     assert b"trace_id" not in backend.exposition()[0]
+
+
+@pytest.mark.parametrize("moments", [(100, 200), (200, 100)])
+def test_the_latest_example_of_a_bucket_is_shown(moments):
+    """Calls that failed and calls that did not are in one bucket, which has room for one example."""
+    backend = PrometheusBackend(buckets=[1.0])
+    backend.write_many([timing(trace_id=f"t{moments[0]}", timestamp=moments[0])])
+    backend.write_many([timing(trace_id=f"t{moments[1]}", timestamp=moments[1], error_type="ValueError")])
+    (example,) = [sample.exemplar for sample in families(backend)[DURATION].samples if sample.exemplar]
+    assert example.labels == {"trace_id": "t200"}
 
 
 def test_an_exemplar_that_is_too_long_is_left_out():
@@ -248,6 +268,23 @@ def test_making_it_twice_for_one_registry_shows_the_sum_of_both():
     assert f'{CALLS}{{function="f",outcome="ok"}} 2.0' in text
     assert "\nload 2.0" in text
     assert first.registry is second.registry is registry
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "file"])
+def test_two_namespaces_in_one_registry_show_our_own_families_once(tmp_path, is_shared):
+    """They have no namespace; a family that is there twice makes the whole answer invalid."""
+    registry = CollectorRegistry(auto_describe=True)
+    path = tmp_path / "metrics.db" if is_shared else None
+    backends = [PrometheusBackend(registry=registry, namespace=name, path=path, max_series=1) for name in ("a", "b")]
+    for backend in backends:
+        backend.write_many([number("load", 1), number("queue", 2, kind="counter"), number("jobs", 3, kind="counter")])
+    # `samples` fails where a series is there twice, and of a file that both have, each counts all.
+    wanted = {"a_load": 1, "b_load": 1, "timeexecution_overflow_total": 10}
+    label = {"name": "__overflow__"}
+    assert {name: shown(backend, name, **({} if "load" in name else label)) for name in wanted} == wanted
+    assert shown(backends[0], "timeexecution_series_overflow_total") == 4
+    text = backends[0].exposition()[0].decode()
+    assert text.count("# HELP timeexecution_series_overflow_total") == 1
 
 
 def test_one_registry_shows_a_shared_file_once(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -18,9 +19,9 @@ import pytest
 
 pytest.importorskip("prometheus_client")
 
-from tests.backends.prometheus_totals import CALLS, samples_in, timing
+from tests.backends.prometheus_totals import CALLS, samples_in, shown, shown_calls, timing
 from tests.faults.harness import quick, wait_for
-from time_execution.backends.prometheus import PrometheusBackend, exporter
+from time_execution.backends.prometheus import PrometheusBackend, delivery_stats, exporter
 from time_execution.types import Metric
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +149,42 @@ def test_an_address_that_is_not_ours_is_logged(port, caplog):
     assert "check port and address" in caplog.text
 
 
+def test_a_host_name_that_makes_no_sense_counts_nothing_twice(port, caplog):
+    """The codec for host names raises what is no OSError; the batch is in the totals all the same, and confirmed."""
+    backend = PrometheusBackend(port=port, address="exa..mple")
+    assert backend.write_many([timing()] * 3) is None
+    assert shown_calls(backend) == {"f": 3}
+    assert "the address is no host's name; check port and address" in caplog.text
+
+
+def test_where_no_thread_can_be_started_the_port_stays_free(make, port, monkeypatch, caplog):
+    """At its end the interpreter starts none; a port that answered nobody would make scrapes and closing hang."""
+    backend = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_thread)
+        assert backend.write_many([timing()] * 3) is None
+    assert (shown_calls(backend), backend.stats()["serving"]) == ({"f": 3}, False)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+    assert "no thread can be started" in caplog.text
+    assert "check port and address" not in caplog.text
+    backend.close()
+    assert backend.serve()
+    assert calls_at(port) == 3
+
+
+def _no_thread(_):
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_is_raised_after_a_batch_was_added_sends_it_again_never(make, monkeypatch):
+    """Delivery takes what a backend raises for a batch that is not stored."""
+    backend = make()
+    monkeypatch.setattr(backend, "idle", lambda: _no_thread(None))
+    assert backend.write_many([timing()] * 3) is None
+    assert shown_calls(backend) == {"f": 3}
+
+
 def test_slow_clients_do_not_keep_others_waiting(make, port):
     """Each request has a thread of its own, and a time limit (S12)."""
     make().write_many([timing()])
@@ -257,8 +294,6 @@ def test_what_delivery_counts_is_served_too(port, make, tmp_path):
 
 def test_delivery_is_told_of_by_what_has_changed(monkeypatch):
     """A second look adds the difference; a backend of the same name that begins anew adds all that it has."""
-    from time_execution.backends.prometheus import delivery_stats
-
     monkeypatch.setattr(delivery_stats, "_INTERVAL", 0.0)
     counted = {"offered": 5}
     backend = PrometheusBackend(self_metrics=lambda: {"backends": {"b": counted}, "errors": {"hook": {"h: E": 2}}})
@@ -268,6 +303,43 @@ def test_delivery_is_told_of_by_what_has_changed(monkeypatch):
     text = backend.exposition()[0].decode()
     assert 'timeexecution_records_total{backend="b"} 10.0' in text
     assert 'timeexecution_errors_total{kind="hook"} 2.0' in text
+
+
+def test_nothing_waits_for_a_backend_that_is_gone(monkeypatch):
+    """Its levels fall to 0 with the next look, and its counters stay."""
+    monkeypatch.setattr(delivery_stats, "_INTERVAL", 0.0)
+    state = {"old": {"offered": 5, "pending": 4, "spooled": 3}, "new": {"pending": 1}}
+    backend = PrometheusBackend(self_metrics=lambda: {"backends": state})
+    backend.idle()
+    del state["old"]
+    for _ in range(2):
+        backend.idle()
+        found = {name: shown(backend, f"timeexecution_{name}", backend="old") for name in ("queue_length", "spooled")}
+        assert found == {"queue_length": 0, "spooled": 0}
+    assert shown(backend, "timeexecution_records_total", backend="old") == 5
+    state["old"] = {"offered": 2, "pending": 2}
+    backend.idle()
+    assert shown(backend, "timeexecution_queue_length", backend="old") == 2
+    assert shown(backend, "timeexecution_records_total", backend="old") == 7
+
+
+def test_what_cannot_be_told_now_is_told_with_the_next_look(tmp_path, monkeypatch):
+    """While another process holds the file, what delivery counts is not lost, and afterwards not there twice."""
+    monkeypatch.setattr(delivery_stats, "_INTERVAL", 0.0)
+    counted = {"offered": 5}
+    path = tmp_path / "metrics.db"
+    with PrometheusBackend(path=path, self_metrics=lambda: {"backends": {"b": counted}}, timeout=0.01) as backend:
+        backend.idle()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for counted["offered"] in (7, 9):
+            backend.idle()
+        other.execute("ROLLBACK")
+        other.close()
+        assert shown(backend, "timeexecution_records_total", backend="b") == 5
+        for _ in range(2):
+            backend.idle()
+            assert shown(backend, "timeexecution_records_total", backend="b") == 9
 
 
 def test_stats_that_fail_stop_nothing():

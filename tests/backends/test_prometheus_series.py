@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import time
 
 import pytest
 
 pytest.importorskip("prometheus_client")
 
-from tests.backends.prometheus_totals import CALLS, samples, shown, shown_calls, timing
+from prometheus_client import CollectorRegistry
+
+from tests.backends.prometheus_totals import CALLS, DURATION, families, samples, shown, shown_calls, timing
 from time_execution.backends.prometheus import PrometheusBackend, store
 from time_execution.types import Metric
 
@@ -92,6 +95,106 @@ def test_an_application_that_writes_overflow_itself_has_no_more_room(make):
     assert backend.stats()["series"] <= 12
 
 
+@pytest.mark.parametrize("kind", ["gauge", "value"])
+def test_the_later_level_counts_whatever_the_order(make, kind):
+    """Within a batch as from one batch to the next: one that is sent again late does not return."""
+    backend = make()
+    backend.write_many([level(7, 300, kind), level(3, 200, kind)])
+    assert shown(backend, "load") == 7
+    backend.write_many([level(5, 250, kind)])
+    assert shown(backend, "load") == 7
+    backend.write_many([level(6, 300, kind)])
+    assert shown(backend, "load") == 6
+
+
+def level(value, moment, kind="value"):
+    return Metric({"name": "load", "value": value, "timestamp": moment}, kind=kind)
+
+
+@pytest.fixture(name="clock")
+def clock_fixture(monkeypatch):
+    """Set the time of day: the first item, in nanoseconds."""
+    clock = [time.time_ns()]
+    monkeypatch.setattr(time, "time_ns", lambda: clock[0])
+    return clock
+
+
+@pytest.mark.parametrize("kind", ["gauge", "value"])
+def test_a_clock_that_is_set_back_stops_no_level(make, clock, kind):
+    """What was written before is not the latest until the clock has caught up."""
+    backend = make()
+    backend.write_many([level(10, clock[0], kind)])
+    clock[0] -= 600 * 10**9
+    for value in (3, 4):
+        backend.write_many([level(value, clock[0], kind)])
+        assert shown(backend, "load") == value
+        clock[0] += 1
+    backend.write_many([level(1, clock[0] - 10**9, kind)])  # which one is late shows again
+    assert shown(backend, "load") == 4
+
+
+def test_a_moment_that_is_still_to_come_stops_no_level(make, clock):
+    """It counts as now: another machine's clock may be ahead."""
+    backend = make()
+    ahead = 3600 * 10**9
+    for batch, value in (([(9, ahead)], 9), ([(4, 0)], 4), ([(5, ahead)], 5), ([(6, ahead), (7, 0)], 7)):
+        backend.write_many([level(given, clock[0] + nanoseconds) for given, nanoseconds in batch])
+        assert shown(backend, "load") == value
+        clock[0] += 10**9
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_several_stores_none_shows_a_moment_that_is_still_to_come(clock, order):
+    """Of two numbers the one counts that was written after the clock was set back."""
+    registry = CollectorRegistry()
+    backends = [PrometheusBackend(registry=registry) for _ in range(2)]
+    backends[order[0]].write_many([level(10, clock[0])])
+    clock[0] -= 600 * 10**9
+    backends[order[1]].write_many([level(3, clock[0])])
+    assert shown(backends[0], "load") == 3
+
+
+def test_the_latest_exemplar_of_a_bucket_stays(make):
+    """A later call replaces it, and one without a trace does not."""
+    backend = make()
+    for fields in ({"trace_id": "a"}, {"trace_id": "b"}, {}):
+        backend.write_many([timing(**fields)])
+    found = [sample.exemplar.labels for sample in families(backend)[DURATION].samples if sample.exemplar]
+    assert found == [{"trace_id": "b"}]
+
+
+def test_the_order_of_labels_makes_no_series_of_its_own(make):
+    """Processes may be given another order, or a set, whose order is another one in each of them."""
+    registry = CollectorRegistry()
+    backends = [make(labels=labels, registry=registry) for labels in (["b", "a"], ["a", "b"], {"a", "b"}, "b,a")]
+    for backend in backends:
+        counter = Metric({"name": "n", "value": 1, "b": "2", "a": "1"}, kind="counter")
+        backend.write_many([timing(a="1", b="2"), counter])
+    # `shown` fails where a series is there twice.
+    assert shown(backends[0], CALLS, function="f", outcome="ok", a="1", b="2") == 4
+    assert shown(backends[0], "n_total", a="1", b="2") == 4
+
+
+def test_series_that_an_earlier_release_entered_in_another_order_go_on(tmp_path):
+    """What is in a file already is added up under one name, and new metrics to it."""
+    path = tmp_path / "metrics.db"
+    metrics = [timing(a="1", b="2"), Metric({"name": "busy", "value": 5, "a": "1", "b": "2"}, kind="gauge")]
+    with PrometheusBackend(path=path, labels=["a", "b"]) as backend:
+        backend.write_many(metrics)
+    with sqlite3.connect(path) as connection:
+        connection.execute("""UPDATE series SET labels = '[["b", "2"], ["a", "1"]]'""")
+        connection.execute("""INSERT INTO series
+            SELECT id + 2, kind, name, '[["a", "1"], ["b", "2"]]', 0 FROM series""")
+        connection.execute("""INSERT INTO cells
+            SELECT series + 2, 0, failed, bound, count, value, moment, exemplar FROM cells WHERE owner = 0""")
+    connection.close()
+    with PrometheusBackend(path=path, labels=["a", "b"]) as backend:
+        for calls in (3, 4):
+            backend.write_many(metrics)
+            assert shown(backend, CALLS, function="f", outcome="ok", a="1", b="2") == calls
+            assert shown(backend, "busy", a="1", b="2") == 5
+
+
 def test_the_limit_holds_for_all_processes_together(tmp_path):
     """Each store learns of the series that the others have added."""
     backends = [PrometheusBackend(path=tmp_path / "metrics.db", max_series=10) for _ in range(4)]
@@ -149,3 +252,30 @@ def test_a_series_that_one_process_lets_go_is_found_again_by_another(tmp_path, m
     for backend in (one, other):
         assert shown_calls(backend) == {"a": 1, "b": 1, "c": 1, "d": 1}
         backend.close()
+
+
+def test_a_clock_that_is_set_forward_ends_no_series(make, monkeypatch):
+    """A day's jump, as a machine makes that first hears of the time, is no day in which nothing was added."""
+    backend = make(ttl=3600.0)
+    backend.write_many([timing()] * 5)
+    wall, now = time.time(), time.monotonic()
+    monkeypatch.setattr(store.time, "time", lambda: wall + 86_400.0)
+    monkeypatch.setattr(store.time, "monotonic", lambda: now + 60.0)  # time to sweep
+    assert shown_calls(backend) == {"f": 5}
+    backend.write_many([timing("g")])
+    assert shown_calls(backend) == {"f": 5, "g": 1}
+
+
+def test_a_series_of_before_the_machine_was_started_goes_after_its_ttl(tmp_path, monkeypatch):
+    """Its time says nothing of the present one, which begins at 0 again, so that it gets another ttl."""
+    path = tmp_path / "metrics.db"
+    now = time.monotonic()
+    with PrometheusBackend(path=path, ttl=60.0) as backend:
+        backend.write_many([timing("old")])
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE series SET seen = ?", (now + 1e9,))
+        connection.close()
+        for seconds, found in ((50.0, {"old", "kept"}), (100.0, {"old", "kept"}), (150.0, {"kept"})):
+            monkeypatch.setattr(store.time, "monotonic", lambda moment=now + seconds: moment)
+            backend.write_many([timing("kept")])
+            assert set(shown_calls(backend)) == found

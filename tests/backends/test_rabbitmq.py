@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,9 +15,10 @@ pytest.importorskip("pika", reason="its client is not installed", exc_type=Impor
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorStackTimeout
 
+from tests.backends.rabbitmq_session import BLOCKED, SILENT, Answer, Session, ids, made, metrics, results_before
+from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.rabbitmq import RabbitMQBackend, backend
 from time_execution.backends.rabbitmq.meaning import error_of
-from time_execution.backends.rabbitmq.session import Receipt, RefusedError
 from time_execution.exceptions import (
     BackendDenied,
     BackendTimeout,
@@ -27,84 +26,7 @@ from time_execution.exceptions import (
     BatchTooLarge,
     ConfigurationError,
 )
-from time_execution.types import STORED, Metric, Retry
-
-
-class Answer(NamedTuple):
-    """What a wait for confirmations brings.
-
-    Attributes:
-        outcomes: For each message that is open, in order: ``+`` confirmed, ``-`` refused, ``?`` nothing.
-        error: What the wait fails with.
-        blocks: Whether the server blocks publishers from then on.
-    """
-
-    outcomes: str = ""
-    error: BaseException | None = None
-    blocks: bool = False
-
-
-SILENT = Answer("?" * 9, BackendTimeout("silent"))
-BLOCKED = SILENT._replace(blocks=True)
-
-
-class Session:
-    """Answers each wait for confirmations by script: with nothing, all is confirmed; else see `Answer`."""
-
-    max_frame_bytes = 131_072
-
-    def __init__(self, *script, open_error=None, publish_error=None):
-        self.script = list(script)
-        self.open_error = open_error
-        self.publish_error = publish_error
-        self.is_blocked = False
-        self.is_alive = True
-        self.receipts = []
-        self.published = []
-        self.closed = []
-
-    def open(self, exchange, *, exchange_type, durable):
-        if self.open_error is not None:
-            raise self.open_error
-
-    def breathe(self):
-        return self.is_alive
-
-    def publish(self, body, properties, **_target):
-        if self.publish_error is not None:
-            raise self.publish_error
-        self.published.append(properties)
-        self.receipts.append(Receipt(properties.message_id))
-        return self.receipts[-1]
-
-    def confirm(self):
-        answer = self.script.pop(0) if self.script else Answer()
-        self.is_blocked = answer.blocks
-        waiting = [receipt for receipt in self.receipts if receipt.is_open]
-        for receipt, outcome in zip(waiting, answer.outcomes or "+" * len(waiting), strict=False):
-            receipt.is_open = outcome == "?"
-            receipt.refusal = RefusedError() if outcome == "-" else None
-        if answer.error is not None:
-            raise answer.error
-
-    def close(self, timeout):
-        self.closed.append(timeout)
-
-
-def made(*sessions, **options):
-    """Return a backend that opens these sessions, one after the other."""
-    rabbit = RabbitMQBackend("h", **{"timeout": 0.05} | options)
-    waiting = list(sessions)
-    rabbit._make = lambda: waiting.pop(0)
-    return rabbit
-
-
-def metrics(*numbers):
-    return [Metric({"name": f"m{number}", "value": number}, id=f"ff-{number}") for number in numbers]
-
-
-def ids(session):
-    return [properties.headers.get("metric-ids") for properties in session.published]
+from time_execution.types import STORED
 
 
 @pytest.mark.parametrize(
@@ -127,10 +49,11 @@ def ids(session):
         ({"ca_certs": 5}, "PEM files that can be read"),
         ({"client_key": __file__}, "client_key is of no use without client_cert"),
         *(({"port": port}, "port must be a whole number from 1 to 65535") for port in (0, 70_000, "5672", True)),
+        ({"host": ["h:5672", "i:5673"], "port": 5672}, "port is of no use with hosts that name theirs"),
         ({"heartbeat": 70_000}, "heartbeat must be at most 65535 s"),
         ({"exchange": "planted\ud800"}, "exchange must be a text that UTF-8 can hold"),
         ({"user": 5}, "user must be a text, not int"),
-        *(({name: "no"}, f"{name} must be true or false, not str") for name in ("durable", "mandatory", "tls")),
+        *(({name: "no"}, f"{name} must be true or false, got str") for name in ("durable", "mandatory", "tls")),
         ({"client_properties": "planted"}, "client_properties must be a dict of texts"),
         ({"client_properties": {"planted": object()}}, "client_properties must be a dict of texts"),
     ],
@@ -272,14 +195,14 @@ def test_what_is_confirmed_late_counts_though_the_rest_fails():
     with pytest.raises(BackendUnavailable):
         rabbit.write_many(metrics(1, 2))
     session.is_blocked = False
-    assert rabbit.write_many(metrics(1, 2, 3)) == [STORED, STORED, Retry("BackendUnavailable")]
+    assert results_before(BackendUnavailable, rabbit.write_many(metrics(1, 2, 3))) == [STORED, STORED]
 
 
 def test_a_refused_message_is_sent_again():
     """A negative confirmation settles nothing, and says nothing against the connection."""
     session = Session(Answer("-"))
     rabbit = made(session)
-    with pytest.raises(BackendUnavailable, match="is a queue of metrics full"):
+    with pytest.raises(BackendUnavailable, match="is a queue full that it goes to"):
         rabbit.write_many(metrics(1))
     assert rabbit.write_many(metrics(1)) is None
     assert ids(session) == ["ff-1", "ff-1"]
@@ -309,7 +232,7 @@ def test_a_message_too_large_is_not_sent():
 
 def test_a_session_that_cannot_be_opened_is_closed():
     """What was opened of it is not left behind."""
-    session = Session(open_error=exceptions.ProbableAuthenticationError("planted"))
+    session = Session(open_error=exceptions.AuthenticationError("planted"))
     with pytest.raises(BackendDenied, match="check user and password"):
         made(session).write_many(metrics(1))
     assert session.closed == [0]
@@ -320,6 +243,22 @@ def test_a_session_that_cannot_be_opened_is_closed():
     [
         (exceptions.ConnectionClosedByBroker(530, "planted"), BackendDenied, "no virtual host v"),
         (exceptions.ConnectionClosedByBroker(320, "planted"), BackendUnavailable, "when it is stopped"),
+        *(
+            (kind(repr(exceptions.ConnectionClosedByBroker(code, "planted"))), meaning, told)
+            for kind, code, meaning, told in [
+                (exceptions.ProbableAuthenticationError, 403, BackendDenied, "credentials are refused: check user"),
+                (exceptions.ProbableAuthenticationError, 320, BackendUnavailable, "when it is stopped"),
+                (exceptions.ProbableAccessDeniedError, 530, BackendDenied, "no virtual host v"),
+                (exceptions.ProbableAccessDeniedError, 541, BackendUnavailable, "failed within itself"),
+            ]
+        ),
+        *(
+            (kind(repr(exceptions.StreamLostError("planted"))), BackendUnavailable, told)
+            for kind, told in [
+                (exceptions.ProbableAuthenticationError, "the server went down, or refuses user and password"),
+                (exceptions.ProbableAccessDeniedError, "the server went down, or refuses virtual host v"),
+            ]
+        ),
         (exceptions.ChannelClosedByBroker(403, "planted"), BackendDenied, "exchange x: check its permissions"),
         (exceptions.ChannelClosedByBroker(404, "planted"), BackendUnavailable, "exchange x is gone"),
         (exceptions.ChannelClosedByBroker(406, "planted"), BackendDenied, "type and policies"),
@@ -350,6 +289,13 @@ def test_the_client_s_errors_are_told_in_words_of_our_own(exc, kind, told):
     assert "planted" not in str(found)
 
 
+def test_the_default_exchange_is_told_as_such():
+    """It has no name."""
+    exc = exceptions.ChannelClosedByBroker(312, "")
+    found = error_of(exc, place="RabbitMQ at h:5672", exchange="", virtual_host="v")
+    assert "nothing is bound to the default exchange: bind" in str(found)
+
+
 def test_another_thread_s_sending_is_not_waited_for_without_end():
     """Used directly by several threads while nobody answers, each fails in its own time."""
     rabbit = made()
@@ -371,19 +317,21 @@ def test_closing_waits_no_longer_than_it_was_told_to():
     assert session.closed == [0.01]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@needs_fork
 def test_a_forked_child_leaves_the_parent_s_connection_alone():
     """It is neither used nor closed there; the child opens its own."""
     parents, own = Session(), Session()
     rabbit = made(parents, own)
     rabbit.write_many(metrics(1))
-    child = os.fork()
-    if child == 0:
+
+    def write():
         rabbit.write_many(metrics(2))
         rabbit.close()
-        is_right = ids(parents) == ["ff-1"] and parents.closed == [] and ids(own) == ["ff-2"] and own.closed == [0.05]
-        os._exit(0 if is_right and [*map(id, backend._inherited)] == [id(parents)] else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (ids(parents), parents.closed) == (["ff-1"], [])
+        assert (ids(own), own.closed) == (["ff-2"], [0.05])
+        assert [*map(id, backend._inherited)] == [id(parents)]
+
+    assert ends_well_in_a_child(write)
 
 
 def test_without_the_client_the_extra_is_named():

@@ -9,23 +9,14 @@ import pytest
 pytest.importorskip("pika", reason="its client is not installed", exc_type=ImportError)
 from pika import exceptions
 
-from tests.backends.test_rabbitmq import BLOCKED, Answer, Session, ids, made, metrics
+from tests.backends.rabbitmq_session import BLOCKED, Answer, Session, ids, made, metrics, results_before
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
-from time_execution.exceptions import BackendUnavailable, BatchTooLarge
+from time_execution.exceptions import BackendDenied, BackendTimeout, BackendUnavailable, BatchTooLarge
 from time_execution.types import STORED, Metric, Retry
 
 BATCHES = [metrics(1, 2), metrics(3, 4), metrics(5)]
 LOST = exceptions.StreamLostError("gone")
-
-
-def results_before(kind, answer):
-    """Return the results that come before an exception, which speaks for the metrics without one."""
-    results = []
-    with pytest.raises(kind):
-        for result in answer:
-            results.append(result)  # noqa: PERF402 - what came before the exception is what counts
-    return results
 
 
 def test_each_batch_is_a_message_and_all_are_confirmed_together():
@@ -83,11 +74,10 @@ def test_a_server_that_blocks_meanwhile_gets_no_more():
     """What was not published waits."""
     session = Session(Answer())
 
-    def breathe():
+    def push():
         session.is_blocked = bool(session.published)
-        return True
 
-    session.breathe = breathe
+    session.push = push
     results = results_before(BackendUnavailable, made(session).write_batches(BATCHES))
     assert results == [STORED, STORED]
     assert ids(session) == ["ff-1 ff-2"]
@@ -102,7 +92,29 @@ def test_other_metrics_than_those_in_doubt_are_published():
     session.is_blocked = False
     assert rabbit.write_batches([metrics(8)]) is None
     assert rabbit.write_batches(BATCHES[:1]) is None
-    assert ids(session) == ["ff-1 ff-2", "ff-8", "ff-1 ff-2"]
+    assert ids(session) == ["ff-1 ff-2", "ff-8"]
+
+
+def test_what_is_behind_a_message_that_was_refused_is_not_published_again():
+    """Each is known by the metrics it holds, whatever became of those before it."""
+    session = Session(Answer("?-?", BackendTimeout("silent"), blocks=True))
+    rabbit = made(session)
+    with pytest.raises(BackendUnavailable):
+        rabbit.write_batches(BATCHES)
+    session.is_blocked = False
+    assert rabbit.write_batches(BATCHES) is None
+    assert ids(session) == ["ff-1 ff-2", "ff-3 ff-4", "ff-5", "ff-3 ff-4"]
+
+
+def test_the_server_s_own_reason_is_told():
+    """Where it closes the channel while messages are being made, the next one does not hide why."""
+    session = Session(Answer("?" * 9, LOST))
+    rabbit = made(session)
+    rabbit._opened()
+    session.push_error = exceptions.ChannelClosedByBroker(403, "planted")
+    with pytest.raises(BackendDenied, match="check its permissions"):
+        rabbit.write_batches(BATCHES)
+    assert session.closed == [0.0]
 
 
 def test_behind_a_queue_each_message_has_a_batch_of_its_size():

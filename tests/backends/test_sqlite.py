@@ -296,16 +296,16 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("options", "named"),
         [
-            ({"retention": "7d"}, "retention must be a number of seconds, not str"),
-            ({"retention": -1}, "retention must be at least 0"),
+            ({"retention": "7d"}, "retention must be a number of seconds, 0 or more, got str"),
+            ({"retention": -1}, "retention must be a number of seconds, 0 or more, got -1"),
             ({"minute_retention": math.nan}, "minute_retention"),
             ({"minute_retention": 100, "hour_retention": 10}, "hour_retention"),
             ({"hour_retention": None, "day_retention": 10}, "day_retention"),
-            ({"rollup_rows": 0}, "rollup_rows must be at least 1"),
-            ({"rollup_rows": 1.5}, "rollup_rows must be an int, not float"),
-            ({"rollup_interval": True}, "rollup_interval must be a number of seconds, not bool"),
+            ({"rollup_rows": 0}, "rollup_rows must be a whole number of at least 1"),
+            ({"rollup_rows": 1.5}, "rollup_rows must be a whole number of at least 1, got 1.5"),
+            ({"rollup_interval": True}, "rollup_interval must be a number of seconds, 0 or more, got bool"),
             ({"busy_timeout": None}, "busy_timeout"),
-            ({"max_names": 1 << 24}, "max_names"),
+            ({"max_names": 1 << 24}, "max_names must be at most"),
             ({"value_field": 5}, "value_field must be a str, not int"),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -39,6 +40,27 @@ def test_a_batch_is_not_written_to_a_file_that_was_moved_away(backend, path):
     backend.write_many([core("new")])
     assert [row[0] for row in stored(path)] == ["new"]
     assert [row[0] for row in stored(path.with_name("moved.db"))] == ["old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_lock_on_the_folder_holds_nobody_up_for_ever(path, is_broken, monkeypatch):
+    """Whoever keeps it, as a backup may: the batch is told to wait, and stored when the folder is free again."""
+    import fcntl
+
+    if is_broken:  # the store's own time-out is for opening it
+        monkeypatch.setattr(sqlite_file, "_LONGEST_WAIT", 0.1)
+        path.write_bytes(b"no database, and longer than the header of one" * 100)
+    holder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_SH if is_broken else fcntl.LOCK_EX)
+    began = time.monotonic()
+    with SQLiteBackend(path, busy_timeout=0.1) as backend:
+        with pytest.raises(BackendUnavailable, match="another process holds a lock on the folder"):
+            backend.write_many([core("late")])
+        assert time.monotonic() - began < 3.0
+        os.close(holder)
+        backend.write_many([core("late")])
+    assert [row[0] for row in stored(path)] == ["late"]
 
 
 def test_damage_that_a_roll_up_finds_costs_no_metric(path, monkeypatch):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.forked import ends_well_in_a_child, needs_fork
 from tests.line_servers import LineServer, free_port
 from tests.statsd_server import records
 from time_execution import settings, time_execution
@@ -313,7 +314,9 @@ def test_a_url_has_all_options():
     """Each as its annotation says."""
     query = "dialect=dogstatsd&prefix=shop&tags=status,region&constant_tags=env=prod,beta&max_packet_bytes=512"
     backend = resolve_backend(
-        f"statsd://h?{query}&confirm=false&timeout=500ms&threaded=false", index=0, duration_field="took"
+        f"statsd://?{query}&protocol=unixstream&path=/run/s&confirm=false&timeout=500ms&threaded=false",
+        index=0,
+        duration_field="took",
     )
     line = backend._format.line(Metric({"name": "a", "took": 1, "status": 200}))
     assert line == "shop.a:1|ms|#status:200,env:prod,beta"
@@ -331,6 +334,13 @@ def test_a_url_has_all_options():
         "statsd://host?tags=status",
         "statsd://host?max_packet_bytes=1",
         "statsd://host?timeout=0",
+        "statsd://host?path=/run/s",
+        "statsd://?port=8125&path=/run/s",
+        "statsd://host?confirm=true",
+        "statsd://host?confirm=false",
+        "statsd://?confirm=true&path=/run/s",
+        "statsd://host?protocol=tcp&max_packet_bytes=512",
+        "statsd://?protocol=unixstream&path=/run/s&max_packet_bytes=512",
     ],
 )
 def test_a_wrong_url_is_refused(url):
@@ -340,15 +350,23 @@ def test_a_wrong_url_is_refused(url):
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_child_forgets_the_parents_socket_and_lock():
-    """Another thread of the parent may have held the lock when it forked, and would never release it here."""
-    with LineServer("udp") as server, StatsDBackend(**server.place) as backend:
-        backend.write("before", value=1)
-        backend._socket._lock.acquire()
-        backend.after_fork()
-        assert backend._socket._socket is None
-        backend.write("after", value=2)
-        assert [found["name"] for found in records(server.settled_lines())] == ["before", "after"]
+@needs_fork
+def test_a_forked_child_has_a_connection_of_its_own():
+    """Without a word from anybody; another thread of the parent may have held the lock, and never releases it here."""
+    with LineServer("tcp") as server, StatsDBackend(**server.place, confirm=False) as backend:
+        backend.write("parent", value=1)
+
+        def write():
+            backend.write("child", value=2)
+            backend.close()
+
+        with backend._socket._lock:
+            assert ends_well_in_a_child(write)
+        backend.write("parent", value=3)
+        backend.close()
+        server.wait_for(lambda server: len(server.lines) == 3)
+        names = [[found["name"] for found in records(data.decode().split())] for data in server.received]
+        assert sorted(names) == [["child"], ["parent", "parent"]]
 
 
 def test_making_one_opens_nothing():

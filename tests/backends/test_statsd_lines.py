@@ -106,6 +106,8 @@ def test_other_negative_numbers():
         ("timing", 0.25, "shop.pay:1.5|ms|@0.25"),
         ("counter", 0.25, "shop.pay:1.5|c|@0.25"),
         ("gauge", 0.25, "shop.pay:1.5|g"),
+        ("timing", 0.00005, "shop.pay:1.5|ms|@0.00005"),
+        ("counter", 1.25e-7, "shop.pay:1.5|c|@0.000000125"),
         ("timing", 1.0, "shop.pay:1.5|ms"),
         ("timing", 0.0, "shop.pay:1.5|ms"),
         ("timing", "0.5|c\nforged:1", "shop.pay:1.5|ms"),
@@ -113,7 +115,7 @@ def test_other_negative_numbers():
     ],
 )
 def test_the_sample_rate_goes_where_servers_use_it(kind, rate, line):
-    """What stands for several calls is counted for several; a gauge is not."""
+    """What stands for several calls is counted for several; a gauge is not. StatsD reads ``1e-05`` as 1."""
     assert PLAIN.line(metric(kind, sample_rate=rate)) == line
 
 
@@ -218,6 +220,15 @@ def test_an_event_is_no_longer_than_datadog_takes():
     line = DOG.line(Metric({"name": "deployed", "note": "x" * 10_000}, kind="event"))
     assert line.startswith("_e{8,4000}:deployed|{")
     assert len(line) < 4100
+
+
+@pytest.mark.parametrize("padding", ["", "x", "xx", "xxx"])
+def test_an_event_is_cut_by_bytes(padding):
+    """An agent reads 8192 of them, and no letter is cut in two; the length that it is told is that of the text."""
+    line = DOG.line(Metric({"name": "deployed", "note": padding + "\U0001f600" * 5000}, kind="event"))
+    found = re.fullmatch(r"_e\{8,(\d+)\}:deployed\|(.*)", line)
+    assert found is not None
+    assert 4000 - 4 < len(found[2].encode()) == int(found[1]) <= 4000
 
 
 @pytest.mark.parametrize(

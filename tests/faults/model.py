@@ -51,14 +51,16 @@ class Model(RuleBasedStateMachine):
     @initialize(
         overflow=st.sampled_from(["drop_oldest", "drop_newest", "block"]),
         max_bytes=st.sampled_from([None, 5 * 150]),
+        batch=st.sampled_from([1, BATCH]),
+        window=st.sampled_from([1, 2, 3]),
     )
-    def begin(self, overflow, max_bytes):
+    def begin(self, overflow, max_bytes, batch=BATCH, window=1):
         self.clock = FakeClock()
         self.overflow: Any = overflow if not self.spool else "spool"
         self.channel: Any = Channel(
             max_items=MAX_ITEMS,
             max_bytes=max_bytes,
-            batch_items=BATCH,
+            batch_items=batch,
             linger=1.0,
             overflow=cast("Any", self.overflow),
             block_timeout=0.0,
@@ -75,7 +77,7 @@ class Model(RuleBasedStateMachine):
             idle=bool,
             close_backend=lambda: None,
             backoff=Backoff(base=1.0, cap=30.0, max_age=MAX_AGE, jitter=lambda _, high: high),
-            window=1,
+            window=window,
             refusals=Refusals(None, self.log, "model"),
             queue_timeout=0.5,
             limit=None,

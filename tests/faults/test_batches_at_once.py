@@ -6,11 +6,13 @@ import threading
 
 import pytest
 
-from tests.faults.harness import DEADLINE, check_conservation
+from tests.faults.harness import DEADLINE, check_conservation, wait_for
 from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
-from time_execution.exceptions import BackendUnavailable, BatchTooLarge
-from time_execution.types import STORED, Reject
+from time_execution.delivery.spool import Spool
+from time_execution.exceptions import BackendUnavailable, BatchTooLarge, ConfigurationError
+from time_execution.types import STORED
 
 
 class Several(BaseMetricsBackend):
@@ -22,6 +24,7 @@ class Several(BaseMetricsBackend):
         self.gate = threading.Event()
         self.then = then
         self.sizes = []
+        self.handed = []
         self.values = []
 
     def write_many(self, metrics):
@@ -31,22 +34,10 @@ class Several(BaseMetricsBackend):
         self.gate.wait(DEADLINE)
         sizes = [len(batch) for batch in batches]
         self.sizes.append(sizes)
+        self.handed.append([metric["value"] for batch in batches for metric in batch])
         answer = self.then(sizes)
         self.values += [metric["value"] for batch in batches for metric in batch]
         return answer
-
-
-class Single(BaseMetricsBackend):
-    """Says that it takes several, and leaves it to the base class what becomes of them."""
-
-    batches_at_once = 3
-
-    def __init__(self):
-        self.calls = []
-
-    def write_many(self, metrics):
-        self.calls.append([metric["value"] for metric in metrics])
-        return [Reject("odd") if metric["value"] % 2 else STORED for metric in metrics] if len(self.calls) > 1 else None
 
 
 def filled(deliver, backend, count, **options):
@@ -123,19 +114,95 @@ def test_what_went_out_before_the_one_too_large_is_not_sent_again(deliver):
     assert (stats["delivered"], stats["retried"]) == (30, 5 * 4)
 
 
+def test_one_too_large_alone_does_not_keep_the_others(deliver):
+    """Where a batch is a single metric, several of them are not asked for again as if they were smaller."""
+
+    def refuse(sizes):
+        if 7 in backend.handed[-1]:
+            raise BatchTooLarge("413")
+
+    backend = Several(refuse)
+    backend.gate.set()
+    delivery = filled(deliver, backend, 30, bulk_size=1)
+    assert delivery.flush(DEADLINE)
+    assert backend.values == [value for value in range(30) if value != 7]
+    assert delivery.stats()["dropped"] == {"BatchTooLarge": 1}
+    assert [7] in backend.handed
+    assert len(backend.handed) < 30
+
+
+def test_a_poisonous_metric_is_found_among_them(deliver):
+    """As without several batches: it goes once others were stored in between, eight times."""
+
+    def fail(sizes):
+        if 7 in backend.handed[-1]:
+            raise RuntimeError("poison")
+
+    backend = Several(fail)
+    backend.gate.set()
+    delivery = filled(deliver, backend, 40, bulk_size=1, retry=Backoff(base=1e-4, cap=1e-4))
+    assert delivery.flush(DEADLINE)
+    assert backend.values == [value for value in range(40) if value != 7]
+    assert delivery.stats()["dropped"] == {"RuntimeError": 1}
+
+
+@pytest.mark.parametrize(("overflow", "lost"), [("spool", 0), ("drop_oldest", 20), ("drop_newest", 20)])
+def test_what_gives_way_is_still_there_to_give_way(deliver, overflow, lost, tmp_path):
+    """Half of the bound at least is not on its way, however many batches the backend would take."""
+    backend = Several()
+    options = {"overflow": overflow} | ({"spool": tmp_path} if overflow == "spool" else {})
+    delivery = filled(deliver, backend, 40, queue_maxsize=40, **options)
+    assert wait_for(delivery, lambda: delivery.stats()["in_flight"] == 20)
+    for value in range(40, 60):
+        delivery.write("a", value=value)
+    backend.gate.set()
+    assert delivery.flush(DEADLINE)
+    gone = {"spool": [], "drop_oldest": [*range(20, 40)], "drop_newest": [*range(40, 60)]}[overflow]
+    assert sorted(backend.values) == [value for value in range(60) if value not in gone]
+    check_conservation(delivery.stats(), offered=60, pending=0)
+    assert len(gone) == lost
+
+
+def test_what_lies_in_a_spool_comes_a_batch_at_a_time(deliver, tmp_path):
+    """A process that dies has no more than that to send twice."""
+    backend = Several()
+    backend.gate.set()
+    delivery = filled(deliver, backend, 30, spool=Spool(tmp_path, durable=True))
+    assert delivery.flush(DEADLINE)
+    assert backend.sizes == [[10]] * 3
+
+
+class Filtering(Several):
+    """Overrides what it always could."""
+
+    def write_many(self, metrics):
+        self.values += [metric["value"] for metric in metrics]
+
+
+def test_a_subclass_that_overrides_write_many_is_called(deliver):
+    """What it does to the metrics is not passed by."""
+    backend = Filtering()
+    delivery = filled(deliver, backend, 30)
+    assert delivery.flush(DEADLINE)
+    assert backend.values == [*range(30)]
+    assert backend.sizes == []
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"batches_at_once": 2}, r"needs a method write_batches\(\)"),
+        *(({"batches_at_once": count}, "a whole number of at least 1") for count in (0, 2.5, None, "8", True)),
+    ],
+)
+def test_what_cannot_take_several_is_refused_at_once(members, told):
+    """Not by the worker, metric by metric."""
+    backend = type("Wrong", (BaseMetricsBackend,), {"write_many": lambda self, metrics: None} | members)()
+    with pytest.raises(ConfigurationError, match=f"Wrong.batches_at_once .*{told}|{told}"):
+        ThreadedBackend(backend)
+
+
 def iter_then(exc, results):
     """Yield results, then raise."""
     yield from results
     raise exc
-
-
-@pytest.mark.parametrize("count", [1, 10, 30])
-def test_a_backend_that_overrides_nothing_gets_them_one_by_one(deliver, count):
-    """The results of one stand beside the silence of another, which means that all are stored."""
-    backend = Single()
-    delivery = filled(deliver, backend, count)
-    assert delivery.flush(DEADLINE)
-    assert backend.calls == [[*range(first, min(first + 10, count))] for first in range(0, count, 10)]
-    stats = delivery.stats()
-    odd = sum(value % 2 for value in range(10, count))
-    assert (stats["delivered"], stats["dropped"]) == (count - odd, {"odd": odd} if odd else {})

@@ -116,8 +116,8 @@ def test_each_overflow_policy_keeps_precisely_its_set(deliver, tmp_path, overflo
     store = FaultBackend()
     gate = Gate(store.keep)
     store._script.append(gate)
-    options = {"spool": tmp_path / "spool"} if overflow == "spool" else {}
-    delivery = deliver(store, queue_maxsize=5, bulk_size=1, overflow=overflow, block_timeout=0.01, **options)
+    options = {"spool": {"spool": tmp_path / "spool"}, "block": {"block_timeout": 0.01}}.get(overflow, {})
+    delivery = deliver(store, queue_maxsize=5, bulk_size=1, overflow=overflow, **options)
     delivery.write("a", value=0)
     gate.wait()
     for value in range(1, 11):
@@ -192,7 +192,8 @@ def test_block_with_a_worker_that_died_waits_for_a_new_one(deliver):
 def test_a_queue_that_is_full_by_bytes_leaves_at_once(deliver, overflow):
     """A healthy backend gets what has no room, although the batch is not full by number and may linger for a minute."""
     store = FaultBackend()
-    delivery = deliver(store, max_bytes=10_000, bulk_timeout=60.0, overflow=overflow, block_timeout=1.0)
+    options = {"block_timeout": 1.0} if overflow == "block" else {}
+    delivery = deliver(store, max_bytes=10_000, bulk_timeout=60.0, overflow=overflow, **options)
     for value in range(30):
         delivery.write("a", value=value, text="x" * 1000)
         with delivery.channel.lock:  # let the worker have a turn, as a caller that does something else would

@@ -179,6 +179,35 @@ def test_signals_in_the_midst_of_writing_lose_nothing_and_hang_nowhere(tmp_path)
 
 
 @posix
+def test_signals_in_the_midst_of_an_overflow_lose_nothing(tmp_path):
+    """Nor is the weight of the queue wrong afterwards: it decides what gives way (P9, B1)."""
+    outcome, _ = run(
+        tmp_path,
+        f"""
+        import signal
+        bounds = {{"queue_maxsize": 300, "bulk_size": 20, "max_bytes": 30_000}}
+        backend = quick(FileSink(sink), **bounds, overflow="spool", spool={str(tmp_path / "spool")!r})
+        handled = written = 0
+        def handler(number, frame):
+            global handled
+            handled += 1
+            backend.write("signal", value=handled)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+        while handled < 6000:
+            backend.write("main", value=written)
+            written += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        backend.close(60.0)
+        stats = backend.stats()
+        check_conservation(stats, offered=written + handled)
+        assert (stats["rejected"], stats["dropped"], stats["bytes"]) == ({{}}, {{}}, 0), stats
+        """,
+    )
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+
+
+@posix
 @pytest.mark.parametrize("what", ["flush", "close"])
 def test_flush_and_close_in_a_signal_handler_come_back(tmp_path, what):
     """A handler that flushes or closes interrupts the main thread anywhere, also inside `write`; no deadlock (P9)."""

@@ -7,11 +7,18 @@ import urllib.error
 import urllib.request
 import uuid
 
+from time_execution.types import Metric
+
 _LENIENT = "ignore_unavailable=true&allow_no_indices=true"
 
 
+def numbered(count: int, **fields: object) -> list[Metric]:
+    """Return so many metrics that can be told apart, with ids as delivery gives them."""
+    return [Metric({"name": "a", "value": n, "number": n, **fields}, id=f"0f-{n}") for n in range(count)]
+
+
 class SearchIndex:
-    """An index, or the indices of several days, of one test.
+    """An index, or the indices of several days, of one test; a ``with`` block removes them at its end.
 
     Args:
         port: Of the server.
@@ -23,6 +30,12 @@ class SearchIndex:
     def __init__(self, port: int) -> None:
         self.port = port
         self.name = f"test-{uuid.uuid4().hex[:12]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
 
     @property
     def host(self) -> str:

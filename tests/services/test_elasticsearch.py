@@ -7,12 +7,13 @@ import logging
 
 import pytest
 
+from tests.closed_after import closed_after
 from tests.fault_server import HANG, RESET
 from tests.faults.harness import check_conservation, quick
 from tests.services.brokers import Stream, hostile_metrics, wait_until
 from tests.services.elasticsearch_pairs import OWN
 from tests.services.relay import Relay
-from tests.services.search_index import SearchIndex
+from tests.services.search_index import SearchIndex, numbered
 from time_execution.backends.elasticsearch import ElasticsearchBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
@@ -28,34 +29,25 @@ _QUICK = Backoff(base=0.05, cap=0.2)
 
 @pytest.fixture
 def index(servers):
-    index = SearchIndex(servers.port(SERVER))
-    yield index
-    index.remove()
+    with SearchIndex(servers.port(SERVER)) as index:
+        yield index
 
 
 @pytest.fixture
 def make(index):
     """Make backends for the index; they are closed after the test."""
-    made = []
 
     def build(hosts=None, **options):
-        made.append(ElasticsearchBackend(hosts or index.host, index.name, **options))
-        return made[-1]
+        return ElasticsearchBackend(hosts or index.host, index.name, **options)
 
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(build) as make:
+        yield make
 
 
 @pytest.fixture
 def relay(index):
     with Relay(index.port) as relay:
         yield relay
-
-
-def numbered(count, **fields):
-    """Return so many metrics that can be told apart, with ids as delivery gives them."""
-    return [Metric({"name": "a", "value": n, "number": n, **fields}, id=f"0f-{n}") for n in range(count)]
 
 
 class TestWhatArrives:

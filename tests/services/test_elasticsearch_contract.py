@@ -18,11 +18,12 @@ class TestElasticsearchContract(BackendContract):
 
     @pytest.fixture(params=OWN)
     def backend(self, request, servers):
-        self.index = SearchIndex(servers.port(request.param))
         login = {"username": "anna", "password": "hunter2"}  # the servers here ask for none, and ignore it
-        with ElasticsearchBackend(self.index.host, self.index.name, **login) as backend:
+        with (
+            SearchIndex(servers.port(request.param)) as self.index,
+            ElasticsearchBackend(self.index.host, self.index.name, **login) as backend,
+        ):
             yield backend
-        self.index.remove()
 
     def read_back(self, backend):
         return self.index.documents()

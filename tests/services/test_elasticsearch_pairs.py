@@ -24,9 +24,8 @@ _FRONT_PAGES = {8: "8.19.21", 9: "9.5.3"}
 
 @pytest.fixture
 def index(request, servers):
-    index = SearchIndex(servers.port(request.param))
-    yield index
-    index.remove()
+    with SearchIndex(servers.port(request.param)) as index:
+        yield index
 
 
 def batch(count, **fields):
@@ -51,6 +50,38 @@ def test_a_pair_that_speaks_stores_once_and_under_the_template(index, caplog):
     }
     assert not caplog.records
     assert not [warning for warning in warned if "lasticsearch" in warning.category.__name__]
+
+
+@pytest.mark.parametrize("index", SPOKEN, indirect=True)
+def test_a_race_for_the_mapping_of_a_new_field_loses_nothing(index):
+    """Shards that see a text and a number first disagree for a moment; all is stored, in several new indices."""
+    for number in range(5):
+        name = f"{index.name}-{number}"
+        settings = {"number_of_shards": 5, "number_of_replicas": 0}
+        with ElasticsearchBackend(index.host, name, index_pattern="{index}") as backend:
+            backend.write("warm", value=1)  # puts the template
+            index.call("DELETE", f"/{name}")
+            assert index.call("PUT", f"/{name}", {"settings": settings})[0] == 200
+            with quick(backend, bulk_size=200) as queue:
+                queue.bulk_write([{"name": "a", "value": n, "size": n if n % 2 else "x"} for n in range(200)])
+                assert queue.flush(30) is True
+                assert queue.stats()["dropped"] == {}
+    found = sorted((document["value"], document["size"]) for document in index.documents())
+    assert found == sorted((n, n if n % 2 else "x") for n in range(200) for _ in range(5))
+
+
+@pytest.mark.parametrize("index", SPOKEN, indirect=True)
+def test_what_can_never_be_stored_is_not_sent_for_ever(index):
+    """Objects where the mapping has a number, and lists that clash with themselves, become dead letters."""
+    sizes = [1, {"width": 1}, [{"width": 1}, {"width": {"x": 1}}]]
+    with quick(ElasticsearchBackend(index.host, index.name, template=False), bulk_size=10) as queue:
+        for size in sizes:
+            queue.write("a", value=1, size=size)
+        queue.write("b", value=1, apart=[{"width": 1}, {"width": {"x": 1}}])
+        assert queue.flush(30) is True
+        stats = queue.stats()
+    assert stats["delivered"] == 1
+    assert sum(stats["dropped"].values()) == 3
 
 
 @pytest.mark.filterwarnings("ignore:The client is unable to verify")

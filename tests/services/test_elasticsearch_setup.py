@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.closed_after import closed_after
 from tests.fault_server import RESET
 from tests.services.elasticsearch_pairs import OWN
 from tests.services.relay import Relay
@@ -19,23 +20,19 @@ MAJOR = int(SERVER[-1])
 
 @pytest.fixture
 def index(servers):
-    index = SearchIndex(servers.port(SERVER))
-    yield index
-    index.remove()
+    with SearchIndex(servers.port(SERVER)) as index:
+        yield index
 
 
 @pytest.fixture
 def make(index):
     """Make backends for the index; they are closed after the test."""
-    made = []
 
     def build(hosts=None, **options):
-        made.append(ElasticsearchBackend(hosts or index.host, index.name, **options))
-        return made[-1]
+        return ElasticsearchBackend(hosts or index.host, index.name, **options)
 
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(build) as make:
+        yield make
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("time_execution.backends.influxdb.v1", reason="its client is not installed", exc_type=ImportError)
 
+from tests.closed_after import closed_after
+
 from time_execution.backends.influxdb.v1 import InfluxDBClient, InfluxDBClientError  # isort: skip - without its warnings
 from influxdb.line_protocol import quote_ident
 
@@ -56,15 +58,12 @@ def database(admin):
 @pytest.fixture
 def make(port, database):
     """Make backends for the database, which is not there yet; they are closed after the test."""
-    made = []
 
     def build(host="127.0.0.1", of=database, **options):
-        made.append(InfluxBackend(host, of, **{"port": port, **LOGIN, **options}))
-        return made[-1]
+        return InfluxBackend(host, of, **{"port": port, **LOGIN, **options})
 
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(build) as make:
+        yield make
 
 
 @pytest.fixture

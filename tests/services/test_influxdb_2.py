@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("time_execution.backends.influxdb.v2", reason="its client is not installed", exc_type=ImportError)
 
 from tests.backends.influxdb_lines import decode
+from tests.closed_after import closed_after
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Stream, hostile_metrics, wait_until
 from time_execution import flush, settings, time_execution
@@ -38,15 +39,12 @@ def run(port):
 
 @pytest.fixture
 def make(port):
-    made = []
 
     def build(**options):
-        made.append(InfluxBackend("127.0.0.1", port=port, protocol="2.x", org="acme", bucket="b", token="t", **options))
-        return made[-1]
+        return InfluxBackend("127.0.0.1", port=port, protocol="2.x", org="acme", bucket="b", token="t", **options)
 
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(build) as make:
+        yield make
 
 
 def ask(port, path, mark):

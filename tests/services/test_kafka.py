@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -13,6 +15,8 @@ import warnings
 import pytest
 
 pytest.importorskip("time_execution.backends.kafka", reason="its client is not installed", exc_type=ImportError)
+
+from tests.closed_after import closed_after
 
 from time_execution.backends.kafka import KafkaBackend  # isort: skip - imports the client without its warnings
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -72,15 +76,8 @@ def topic(make_topic):
 @pytest.fixture
 def make(address, topic):
     """Make backends for the topic, or for another; they are closed after the test."""
-    made = []
-
-    def build(hosts=address, of=topic, **options):
-        made.append(KafkaBackend(hosts, of, **options))
-        return made[-1]
-
-    yield build
-    for backend in made:
-        backend.close()
+    with closed_after(lambda hosts=address, of=topic, **options: KafkaBackend(hosts, of, **options)) as make:
+        yield make
 
 
 @pytest.fixture
@@ -189,6 +186,19 @@ def test_it_is_configured_end_to_end(address, topic, read, configured):
     assert all(type(document["value"]) is float for document in found)
 
 
+END = """import sys, threading; from time_execution import settings, write_metric
+settings.configure(backends=[sys.argv[1]])
+write_metric("a", value=1)
+threading.Thread.start = lambda _: exec("raise RuntimeError")  # as at the end of a program with Python 3.12"""
+
+
+def test_a_program_that_ends_at_once_delivers(address, topic, read):
+    """The first batch goes out when no thread can be started any more."""
+    url = f"kafka://{address}/{topic}?shutdown_timeout=30"
+    assert subprocess.check_output([sys.executable, "-c", END, url], stderr=subprocess.STDOUT, timeout=60) == b""
+    assert [document["name"] for document in documents(read())] == ["a"]
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
 def test_it_logs_in(servers, make, read, mechanism):
     """User and password are passed on, for either mechanism."""
@@ -208,9 +218,10 @@ def test_it_speaks_tls(servers, make, read):
     assert [document["name"] for document in documents(read())] == ["b"]
 
 
-def test_wrong_credentials_are_told_and_shown_nowhere(servers, make, caplog):
-    """One clear line says what to check, and not even the client's own debug messages show the password."""
-    caplog.set_level(logging.DEBUG)
+@pytest.mark.parametrize("logger", [None, "kafka"])
+def test_wrong_credentials_are_told_and_shown_nowhere(servers, make, caplog, logger):
+    """One clear line says what to check, logged or not, and no debug message of the client's shows the password."""
+    caplog.set_level(logging.CRITICAL if logger else logging.DEBUG, logger)
     hosts = f"127.0.0.1:{servers.port('kafka-sasl')}"
     backend = make(hosts, username=USER, password="planted", security_protocol="SASL_PLAINTEXT", timeout=2.0)
     with pytest.raises(BackendDenied, match="username"):

@@ -208,7 +208,7 @@ def test_nobody_at_the_address_costs_nothing(caplog):
     delivery.close(0.0)
     assert stats["pending"] == 100
     assert stats["state"] in {"failing", "open"}
-    assert stats["last_error"].startswith("BackendUnavailable: nothing answers at http://127.0.0.1:9/")
+    assert stats["last_error"].startswith("BackendUnavailable: nothing answers at http://127.0.0.1:9; ")
     assert len([record for record in caplog.records if "is the collector running?" in record.getMessage()]) == 1
 
 

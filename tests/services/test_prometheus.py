@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("prometheus_client")
 
+from prometheus_client import CollectorRegistry
+
 from tests.backends.prometheus_totals import CALLS, DURATION, OPENMETRICS, samples_in, timing
 from tests.backends.test_prometheus_exporter import free_port
 from time_execution import flush, settings, time_execution
@@ -140,6 +142,21 @@ def test_promtool_finds_nothing_to_complain_of(check, tmp_path, is_shared):
     assert b"__overflow__" in text
     check(text)
     backend.close()
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "file"])
+def test_promtool_takes_two_namespaces_in_one_registry(check, tmp_path, is_shared):
+    """Our own families have no namespace, and each of them one HELP line all the same."""
+    registry = CollectorRegistry()
+    path = tmp_path / "metrics.db" if is_shared else None
+    backends = [PrometheusBackend(path=path, namespace=name, registry=registry, max_series=2) for name in ("a", "b")]
+    for backend in backends:
+        backend.write_many(everything())
+        backend.close()
+    text = backends[0].exposition()[0]
+    assert b"a_function_calls_total" in text
+    assert b"b_function_calls_total" in text
+    check(text)
 
 
 def test_prometheus_sees_what_was_counted(scraped):

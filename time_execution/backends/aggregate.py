@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from time_execution.argument_check import check_counts
 from time_execution.backends.base import BaseMetricsBackend, QueuedBackend
 from time_execution.backends.factory import make_backend
 from time_execution.backends.threaded import ThreadedBackend
@@ -137,8 +138,7 @@ class AggregateBackend(BaseMetricsBackend):
         self._percentiles = _checked_percentiles(percentiles)
         self._value_field = value_field
         _check_fields(self.by, value_field, {NAME, TIMESTAMP, COUNT, SUM, MIN, MAX, ERRORS, *self._percentiles})
-        if type(max_series) is not int or max_series < 1:
-            raise ConfigurationError("max_series must be a whole number of at least 1")
+        check_counts(max_series=max_series)
         self._max_series = max_series
         self._clock = clock
         self._length = round(self.interval * _SECOND)
@@ -278,8 +278,12 @@ class AggregateBackend(BaseMetricsBackend):
                 self._is_closed = is_last
 
     def _hand_on(self, limit: float, now: int) -> None:
-        """Queue the summaries of the intervals that end by a moment, both in nanoseconds."""
-        due = sorted(interval for interval in self._open if (interval + 1) * self._length <= limit)
+        """Queue the summaries of the intervals that end by a moment, both in nanoseconds.
+
+        Those that begin after now are from before the clock was set back, and nothing is added to them any more.
+        """
+        present = now // self._length
+        due = sorted(each for each in self._open if (each + 1) * self._length <= limit or each > present)
         for interval in due:
             table = self._open.pop(interval)
             self._rounds += 1
@@ -364,7 +368,8 @@ def _checked_percentiles(percentiles: Any) -> dict[str, float]:
     if given is None or not all(type(number) in {int, float} and 0 < number <= 100 for number in given):  # noqa: PLR2004
         raise ConfigurationError("percentiles must be a list of numbers above 0 and up to 100")
     # No dot: some stores take a name with one for an object.
-    return {f"p{number:g}".replace(".", "_"): number / 100 for number in sorted(given)}
+    named = {number: repr(float(number)).removesuffix(".0").replace(".", "_") for number in sorted(given)}
+    return {f"p{name}": number / 100 for number, name in named.items()}
 
 
 def _check_fields(by: tuple[str, ...], value_field: Any, taken: set[str]) -> None:

@@ -8,8 +8,7 @@ they ask `batch_sender` for the one function that sends a batch to it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from time_execution.exceptions import BackendRejected, BackendUnavailable, ConfigurationError
@@ -39,7 +38,8 @@ class BaseMetricsBackend:
     Attributes:
         wants_nanoseconds: True when ``timestamp`` should arrive as integer nanoseconds instead of a datetime.
         repr_fields: The attributes that `repr` may show; never one that holds a secret.
-        batches_at_once: How many batches a delivery hands over in one call, to `write_batches`, when so many wait.
+        batches_at_once: How many batches a delivery hands over in one call when so many wait: to ``write_batches``,
+            which the class has to define, in place of `write_many`.
 
     Raises:
         TypeError: When a subclass that overrides none of the three methods is constructed.
@@ -97,16 +97,6 @@ class BaseMetricsBackend:
         results = batch_sender(self, derived=False)(metrics)
         return None if results is None else list(results)
 
-    def write_batches(self, batches: Sequence[Sequence[Metric]]) -> Results:
-        """Store several batches; to override where one can be made while another is on its way.
-
-        Called by a delivery in place of `write_many`, when `batches_at_once` is more than 1.
-
-        Returns:
-            As `write_many` does, for all of them in order.
-        """
-        return (result for batch in batches for result in _each(self.write_many(batch), len(batch)))
-
     def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the signature every backend shares
         """Wait until everything offered before is settled; True when it is.
 
@@ -127,8 +117,9 @@ class BaseMetricsBackend:
     def idle(self) -> None:
         """Do what is due without metrics, such as answering a heartbeat or ending an interval.
 
-        Called by the worker of a `ThreadedBackend` every ``queue_timeout`` seconds while nothing waits; nobody calls it
-        for a backend that is configured directly. What it raises is counted and logged, and does no more harm.
+        Called by the worker of a `ThreadedBackend` every ``queue_timeout`` seconds while nothing waits, and in the
+        pauses after failures; nobody calls it for a backend that is configured directly. What it raises is counted and
+        logged, and does no more harm.
         """
 
     def after_fork(self) -> None:
@@ -237,8 +228,18 @@ def way_to_write(backend: Any, *, derived: bool = True) -> str:
 
 
 def batches_at_once(backend: Any) -> int:
-    """Return how many batches a backend takes in one call; one that is none of ours takes one."""
-    return backend.batches_at_once if isinstance(backend, BaseMetricsBackend) else 1
+    """Return how many batches a backend takes in one call; 1 where `write_many` was overridden after `write_batches`.
+
+    Raises:
+        ConfigurationError: When ``batches_at_once`` is no number of batches, or there is no ``write_batches``.
+    """
+    count = backend.batches_at_once if isinstance(backend, BaseMetricsBackend) else 1
+    if type(count) is not int or count < 1:
+        raise ConfigurationError(f"{type(backend).__qualname__}.batches_at_once must be a whole number of at least 1")
+    if count > 1 and not callable(getattr(backend, "write_batches", None)):
+        raise ConfigurationError(f"{type(backend).__qualname__}.batches_at_once needs a method write_batches()")
+    methods = (name for cls in type(backend).__mro__ for name in ("write_batches", "write_many") if name in vars(cls))
+    return 1 if count == 1 or next(methods) == "write_many" else count
 
 
 def idle_call(backend: Any) -> Callable[[], object]:
@@ -318,10 +319,6 @@ def raise_unless_stored(results: Results) -> None:
             raise BackendRejected(f"{result.reason}: {result.detail}" if result.detail else result.reason)
         if isinstance(result, Retry):
             raise BackendUnavailable(result.reason)
-
-
-def _each(results: Results, count: int) -> Iterable[Result]:
-    return repeat(STORED, count) if results is None else results
 
 
 def _has(backend: Any, method: str) -> bool:

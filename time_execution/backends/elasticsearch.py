@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from time_execution.argument_check import check_use
 from time_execution.backends.search import Layout, SearchBackend
 from time_execution.backends.search.access import Access, Encryption, Login, access_of, refuse_beside_client
+from time_execution.backends.search.failure import elsewhere
 from time_execution.backends.search.hosts import Hosts  # noqa: TC001 - the configuration reads annotations
-from time_execution.backends.search.index import DAILY
 from time_execution.backends.search.server import ELASTICSEARCH, OPENSEARCH, Server
 from time_execution.backends.search.wire import (
     TransportWire,
@@ -27,6 +28,7 @@ with extra("elasticsearch"):
 _CLIENT: Any = elasticsearch  # what it has differs by version, and type checkers know the installed one only
 _VERSION: tuple[int, ...] = tuple(_CLIENT.__version__)
 _NEW_SHAPE = 8
+_DOC_TYPE = "metric"
 # Which clients speak to a server, by its major version; tried, see docs/backends/elasticsearch.rst.
 _CLIENTS = {5: ">=6.8,<7", 6: ">=7.17,<8", 7: ">=7.17,<9", 8: ">=8,<9", 9: ">=9,<10"}
 
@@ -41,9 +43,9 @@ class ElasticsearchBackend(SearchBackend):
         hosts: ``name``, ``name:9200``, ``https://name:9200/prefix``, a dict with host, port, scheme and url_prefix, or
             several: with commas between them, or a list. By default ``localhost``.
         index: The index's name, or the data stream's.
-        doc_type: The document type, for servers before 7, which want one.
+        doc_type: The document type, for servers before 7, which want one; by default ``metric``.
         index_pattern: Made of ``{index}``, ``{date:…}`` in numeric codes of `strftime` down to the hour, and text. The
-            date is that of the metric, in UTC.
+            date is that of the metric, in UTC. By default ``{index}-{date:%Y.%m.%d}``.
         host: Another name for `hosts`.
         pipeline: The ingest pipeline that all documents go through.
         username: Of basic authentication.
@@ -52,10 +54,10 @@ class ElasticsearchBackend(SearchBackend):
         tls: Whether to speak TLS to hosts that name no scheme; by default when `ca_certs` is given.
         ca_certs: The file or folder with the certificates to trust, for an authority of your own.
         verify_certs: Whether to check certificates. Without, anybody in between may read and change what is sent.
-        timeout: The longest wait for an answer, in seconds.
+        timeout: The longest wait for an answer, in seconds; by default 10.
         template: Whether to put an index template before the first metric; an own one of the same name is left alone.
         data_stream: Whether `index` is a data stream: documents get ``@timestamp``, and there is no `index_pattern`.
-        client: A client of your own, which stays yours to close; then nothing of the above about hosts and logins. It
+        client: A client of your own, which stays yours to close; then nothing about hosts, logins, TLS and the like. It
             is not used in forked children.
         compress: Whether to send bodies with gzip.
         value_field: The field that holds the number, if `settings.duration_field` renames it.
@@ -75,8 +77,8 @@ class ElasticsearchBackend(SearchBackend):
         self,
         hosts: Hosts = None,
         index: str = "metrics",
-        doc_type: str = "metric",
-        index_pattern: str = DAILY,
+        doc_type: str | None = None,
+        index_pattern: str | None = None,
         *,
         host: Hosts = None,
         pipeline: str | None = None,
@@ -86,7 +88,7 @@ class ElasticsearchBackend(SearchBackend):
         tls: bool | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
         verify_certs: bool = True,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         template: bool = True,
         data_stream: bool = False,
         client: Any = None,
@@ -96,12 +98,17 @@ class ElasticsearchBackend(SearchBackend):
     ) -> None:
         login = Login(username, password, api_key)
         encryption = Encryption(tls, ca_certs, verify_certs)
+        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options}
         if client is not None:
-            refuse_beside_client(hosts, host, login, client_options)
-        access = access_of(hosts, host, login, encryption, timeout=timeout, compress=compress, options=client_options)
+            refuse_beside_client(hosts, host, login, encryption, **rest)
+        access = access_of(hosts, host, login, encryption, **rest)
         connect = _connector(access) if client is None else _handed_in(client)
+        if data_stream:
+            check_use("with data_stream: servers that know streams have no types", doc_type=doc_type)
+        doc_type = _DOC_TYPE if doc_type is None else doc_type
         layout = Layout(index, index_pattern, doc_type, pipeline, template, data_stream, value_field)
-        super().__init__(connect, layout, cluster=access.cluster if client is None else None)
+        cluster = access.cluster if client is None else None
+        super().__init__(connect, layout, cluster=cluster, client_options=client_options)
 
     def _mismatch(self, server: Server) -> str:
         mine = f"the client elasticsearch {'.'.join(map(str, _VERSION))}"
@@ -109,7 +116,9 @@ class ElasticsearchBackend(SearchBackend):
             return f"{mine} refuses {server}: pip install 'timeexecution[opensearch]', and use OpenSearchBackend"
         wanted = _CLIENTS.get(server.version[0]) if server.version else None
         if wanted is None:
-            return f"{mine} does not speak to {server}: pip install the elasticsearch of the server's major version"
+            advice = "pip install the elasticsearch of the server's major version"
+            doubt = "" if server.version else f"; or {elsewhere(self.product)}"
+            return f"{mine} does not speak to {server}: {advice}{doubt}"
         return f"{mine} does not speak to {server}: pip install 'elasticsearch{wanted}'"
 
 

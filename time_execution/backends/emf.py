@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from time_execution.append_file import AppendFile
+from time_execution.argument_check import check_use
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
+from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable, ConfigurationError
 from time_execution.file_path import path_from_url
 from time_execution.formats.emf import MAX_BYTES, EmbeddedMetrics
 from time_execution.line_socket import LineSocket, place_of
+from time_execution.types import STORED, Retry
 
 if TYPE_CHECKING:
-    from time_execution.types import Metric, Results
+    from time_execution.types import Metric, Result, Results
 
 _STANDARD = ("stdout", "stderr")
 _PORT = 25_888
 _LOG_GROUP = "timeexecution"
+_TIMEOUT = 10.0
 # The most that a datagram takes, less what may come before it.
 _MAX_DATAGRAM = 60_000
 # What no waiting mends, until somebody changes the path, the permissions or what lies there.
@@ -40,7 +45,7 @@ class EMFBackend(BaseMetricsBackend):
 
     Args:
         stream: ``"stdout"`` or ``"stderr"`` for what these are at the time of writing, or an open text stream, which
-            stays the caller's to close. Not used with a path or an agent.
+            stays the caller's to close. By default ``"stdout"``, where there is neither path nor agent.
         path: A file that any number of processes append to; made with mode 0600, missing folders with 0700.
         agent: The CloudWatch agent: ``tcp://127.0.0.1:25888``, or ``udp://`` for at most once.
         namespace: Of all metrics in CloudWatch.
@@ -49,7 +54,7 @@ class EMFBackend(BaseMetricsBackend):
         log_group: With an agent, the log group that it writes to; by default ``timeexecution``.
         log_stream: With an agent, the stream within the log group; by default the agent's.
         high_resolution: Keep the metrics by the second instead of by the minute.
-        timeout: With an agent, the longest wait, in seconds.
+        timeout: With an agent, the longest wait, in seconds; by default 10.
         value_field: The field whose number is sent, if `settings.duration_field` renames it.
 
     Raises:
@@ -65,7 +70,7 @@ class EMFBackend(BaseMetricsBackend):
 
     def __init__(
         self,
-        stream: IO[str] | str = "stdout",
+        stream: IO[str] | str | None = None,
         *,
         path: str | os.PathLike[str] | None = None,
         agent: str | None = None,
@@ -74,18 +79,20 @@ class EMFBackend(BaseMetricsBackend):
         log_group: str | None = None,
         log_stream: str | None = None,
         high_resolution: bool = False,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         value_field: str = "value",
     ) -> None:
         if path is not None and agent is not None:
             raise ConfigurationError("path and agent exclude each other; give one of them")
-        if agent is None and (log_group is not None or log_stream is not None):
-            raise ConfigurationError("log_group and log_stream are for an agent; others know where their lines go")
         self._target: _Target
         if agent is not None:
-            self._target = _Agent(agent, timeout)
+            check_use("with agent", stream=stream)
+            self._target = _Agent(agent, _TIMEOUT if timeout is None else timeout)
         else:
-            self._target = _Stream(stream) if path is None else _File(path)
+            check_use("without agent", log_group=log_group, log_stream=log_stream, timeout=timeout)
+            if path is not None:
+                check_use("with path", stream=stream)
+            self._target = _Stream("stdout" if stream is None else stream) if path is None else _File(path)
         self._format = EmbeddedMetrics(
             namespace,
             dimensions=dimensions,
@@ -106,21 +113,31 @@ class EMFBackend(BaseMetricsBackend):
         return {"agent": f"tcp://{url.netloc}{url.path}"} if url.netloc else path_from_url(url)
 
     def write_many(self, metrics: Sequence[Metric]) -> Results:
-        """Write a batch.
+        """Write a batch; over UDP a document at a time, so that those before a failure are not sent again.
 
         Raises:
             BackendDenied: When the stream is closed, or the path cannot be written to.
             BackendTimeout: When the agent does not take it in time.
             BackendUnavailable: When writing fails, or no agent listens.
         """
-        lines, results = self._format.documents(metrics, now=time.time_ns())
-        if lines:
-            self._target.write(lines)
+        lines, results, places = self._format.documents(metrics, now=time.time_ns())
+        step = 1 if self._target.is_datagrams else max(1, len(lines))
+        for start in range(0, len(lines), step):
+            try:
+                self._target.write(lines[start : start + step])
+            except BackendError as exc:
+                if not start:
+                    raise
+                return _until(exc, results, unsent=chain.from_iterable(places[start:]))
         return results
 
-    def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing waits to be written
-        """Close the connection to an agent; idempotent. A later batch opens another one."""
-        self._target.close()
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection to an agent; idempotent. A later batch opens another one.
+
+        Args:
+            timeout: The longest wait for another thread that is sending, in seconds; None for the backend's own.
+        """
+        self._target.close(timeout)
 
     def after_fork(self) -> None:
         """Forget the parent's socket."""
@@ -133,16 +150,18 @@ class _Target(ABC):
     Attributes:
         name: Shown by the backend's repr.
         max_bytes: The most that a line may take.
+        is_datagrams: Whether some lines may be written and others not, so that each is written by itself.
     """
 
     name: str
     max_bytes: int = MAX_BYTES
+    is_datagrams: bool = False
 
     @abstractmethod
     def write(self, lines: Sequence[str]) -> None:
         """Write lines, all of them or in order."""
 
-    def close(self) -> None:  # noqa: B027 - most hold nothing open
+    def close(self, timeout: float | None) -> None:  # noqa: B027 - most hold nothing open
         """Release what is held."""
 
     def after_fork(self) -> None:  # noqa: B027 - most share nothing with a parent
@@ -158,6 +177,8 @@ class _Stream(_Target):
                 raise ConfigurationError("stream must be an open text stream, 'stdout' or 'stderr'; a file is a path")
         elif not callable(getattr(stream, "write", None)) or getattr(stream, "closed", False) is True:
             raise ConfigurationError(f"stream must be an open text stream, not {type(stream).__name__}")
+        elif isinstance(getattr(stream, "file", stream), io.RawIOBase | io.BufferedIOBase):  # one in tempfile's wrapper
+            raise ConfigurationError("stream must be an open text stream, not a binary one")
         self._stream = stream
         self.name = stream if isinstance(stream, str) else type(stream).__name__
 
@@ -197,18 +218,26 @@ class _Agent(_Target):
         self._socket = LineSocket(place, label="the CloudWatch agent", timeout=timeout)
         self.name = str(place)
         if not place.is_stream:
-            self.max_bytes = _MAX_DATAGRAM
+            self.max_bytes, self.is_datagrams = _MAX_DATAGRAM, True
 
     def write(self, lines: Sequence[str]) -> None:
-        packets = [f"{line}\n".encode() for line in lines]
-        for packet in [b"".join(packets)] if self._socket.place.is_stream else packets:
-            self._socket.send(packet)
+        self._socket.send("".join([f"{line}\n" for line in lines]).encode())
 
-    def close(self) -> None:
-        self._socket.close()
+    def close(self, timeout: float | None) -> None:
+        self._socket.close(timeout)
 
     def after_fork(self) -> None:
         self._socket.after_fork()
+
+
+def _until(trouble: BackendError, results: list[Result], *, unsent: Iterable[int]) -> Iterator[Result]:
+    """Yield the results up to the last metric that was sent, then raise what kept the others."""
+    for place in unsent:
+        results[place] = Retry(type(trouble).__name__)
+    while results and results[-1] != STORED:
+        results.pop()
+    yield from results
+    raise trouble
 
 
 def _agent_place(agent: Any) -> Any:

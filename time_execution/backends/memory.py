@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from time_execution.argument_check import check_counts
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.exceptions import ConfigurationError
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.formats.timestamp import to_datetime
 from time_execution.types import NAME, TIMESTAMP, Metric
@@ -38,9 +38,8 @@ class MemoryBackend(BaseMetricsBackend):
     repr_fields: ClassVar[tuple[str, ...]] = ("maxlen",)
 
     def __init__(self, *, maxlen: int | None = None) -> None:
-        if maxlen is not None and (type(maxlen) is not int or maxlen < 1):
-            got = "an int below 1" if type(maxlen) is int else type(maxlen).__name__
-            raise ConfigurationError(f"maxlen must be a positive int or None, not {got}")
+        if maxlen is not None:
+            check_counts(maxlen=maxlen)
         self.maxlen = maxlen
         self.metrics: list[Metric] = []
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from time_execution.backends.search import Layout, SearchBackend
 from time_execution.backends.search.access import Access, Encryption, Login, access_of, refuse_beside_client
 from time_execution.backends.search.hosts import Hosts  # noqa: TC001 - the configuration reads annotations
-from time_execution.backends.search.index import DAILY
 from time_execution.backends.search.server import OPENSEARCH, Server
 from time_execution.backends.search.wire import (
     TransportWire,
@@ -39,7 +38,7 @@ class OpenSearchBackend(SearchBackend):
             several: with commas between them, or a list. By default ``localhost``.
         index: The index's name, or the data stream's.
         index_pattern: Made of ``{index}``, ``{date:…}`` in numeric codes of `strftime` down to the hour, and text. The
-            date is that of the metric, in UTC.
+            date is that of the metric, in UTC. By default ``{index}-{date:%Y.%m.%d}``.
         host: Another name for `hosts`.
         pipeline: The ingest pipeline that all documents go through.
         username: Of basic authentication.
@@ -47,10 +46,10 @@ class OpenSearchBackend(SearchBackend):
         tls: Whether to speak TLS to hosts that name no scheme; by default when `ca_certs` is given.
         ca_certs: The file or folder with the certificates to trust, for an authority of your own.
         verify_certs: Whether to check certificates. Without, anybody in between may read and change what is sent.
-        timeout: The longest wait for an answer, in seconds.
+        timeout: The longest wait for an answer, in seconds; by default 10.
         template: Whether to put an index template before the first metric; an own one of the same name is left alone.
         data_stream: Whether `index` is a data stream: documents get ``@timestamp``, and there is no `index_pattern`.
-        client: A client of your own, which stays yours to close; then nothing of the above about hosts and logins. It
+        client: A client of your own, which stays yours to close; then nothing about hosts, logins, TLS and the like. It
             is not used in forked children.
         compress: Whether to send bodies with gzip.
         value_field: The field that holds the number, if `settings.duration_field` renames it.
@@ -71,7 +70,7 @@ class OpenSearchBackend(SearchBackend):
         hosts: Hosts = None,
         index: str = "metrics",
         *,
-        index_pattern: str = DAILY,
+        index_pattern: str | None = None,
         host: Hosts = None,
         pipeline: str | None = None,
         username: str | None = None,
@@ -79,7 +78,7 @@ class OpenSearchBackend(SearchBackend):
         tls: bool | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
         verify_certs: bool = True,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         template: bool = True,
         data_stream: bool = False,
         client: Any = None,
@@ -89,12 +88,14 @@ class OpenSearchBackend(SearchBackend):
     ) -> None:
         login = Login(username, password)
         encryption = Encryption(tls, ca_certs, verify_certs)
+        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options}
         if client is not None:
-            refuse_beside_client(hosts, host, login, client_options)
-        access = access_of(hosts, host, login, encryption, timeout=timeout, compress=compress, options=client_options)
+            refuse_beside_client(hosts, host, login, encryption, **rest)
+        access = access_of(hosts, host, login, encryption, **rest)
         connect = _connector(access) if client is None else _handed_in(client)
         layout = Layout(index, index_pattern, _DOC_TYPE, pipeline, template, data_stream, value_field)
-        super().__init__(connect, layout, cluster=access.cluster if client is None else None)
+        cluster = access.cluster if client is None else None
+        super().__init__(connect, layout, cluster=cluster, client_options=client_options)
 
     def _mismatch(self, server: Server) -> str:
         return f"the client opensearch-py does not speak to {server}: pip install 'timeexecution[elasticsearch]'"

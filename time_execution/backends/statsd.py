@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import address_of
+from time_execution.argument_check import check_counts, check_use
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.exceptions import BatchTooLarge, ConfigurationError
 from time_execution.formats.statsd import Dialect, LineFormat
@@ -34,8 +35,8 @@ class StatsDBackend(BaseMetricsBackend):
     out, but for `tags`. Names are encoded as `time_execution.formats.statsd.encode_name` says.
 
     Args:
-        host: A name or an IP address.
-        port: The server's.
+        host: A name or an IP address; by default ``localhost``.
+        port: The server's; by default 8125.
         protocol: ``udp``, ``tcp``, ``unix`` (datagrams) or ``unixstream``; by default ``unix`` with a path, else
             ``udp``.
         path: Of the Unix socket.
@@ -45,9 +46,9 @@ class StatsDBackend(BaseMetricsBackend):
         constant_tags: With ``dogstatsd``, tags of every metric, such as ``env:prod``. ``env=prod`` means the same: in a
             configuration, ``env:`` points at the environment.
         max_packet_bytes: The most bytes of a packet with more than one line; by default 1432 for UDP, 8192 for Unix
-            sockets.
+            sockets. Streams have none, save Datadog's.
         confirm: Over a stream, make a connection for each batch and wait until the server closes it. Without it, one
-            connection stays open, and what the server had not read when it broke is lost.
+            connection stays open, and what the server had not read when it broke is lost. By default true.
         timeout: The longest wait, in seconds.
         value_field: The field whose number is sent, if `settings.duration_field` renames it.
 
@@ -64,8 +65,8 @@ class StatsDBackend(BaseMetricsBackend):
 
     def __init__(
         self,
-        host: str = "localhost",
-        port: int = _PORT,
+        host: str | None = None,
+        port: int | None = None,
         *,
         protocol: Protocol | None = None,
         path: str | None = None,
@@ -74,20 +75,28 @@ class StatsDBackend(BaseMetricsBackend):
         tags: Sequence[str] = (),
         constant_tags: Sequence[str] = (),
         max_packet_bytes: int | None = None,
-        confirm: bool = True,
+        confirm: bool | None = None,
         timeout: float = 10.0,
         value_field: str = "value",
     ) -> None:
-        place = place_of(protocol, host=host, port=port, path=path)
+        if path is not None:
+            check_use("with path", host=host, port=port)
+        address = {"host": "localhost" if host is None else host, "port": _PORT if port is None else port}
+        place = place_of(protocol, **address, path=path)
+        if not place.is_stream:
+            check_use(f"over {place.protocol}: datagrams are never confirmed", confirm=confirm)
         self._format = LineFormat(
             dialect, prefix=prefix, tags=tags, constant_tags=constant_tags, value_field=value_field
         )
-        if max_packet_bytes is not None and (type(max_packet_bytes) is not int or max_packet_bytes < _LEAST_BYTES):
-            raise ConfigurationError(f"max_packet_bytes must be a whole number, at least {_LEAST_BYTES}")
+        self._is_framed = dialect == "dogstatsd" and place.protocol == "unixstream"
+        if max_packet_bytes is not None:
+            check_counts(least=_LEAST_BYTES, max_packet_bytes=max_packet_bytes)
+            if place.is_stream and not self._is_framed:
+                check_use(f"over {place.protocol}: a stream has no packets", max_packet_bytes=max_packet_bytes)
         self.address = str(place)
         self.dialect = dialect
         self._max_bytes = max_packet_bytes or _MAX_BYTES[place.protocol]
-        self._socket = LineSocket(place, label="StatsD", timeout=timeout, confirm=confirm)
+        self._socket = LineSocket(place, label="StatsD", timeout=timeout, confirm=confirm is not False)
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -123,9 +132,13 @@ class StatsDBackend(BaseMetricsBackend):
         for line in made:
             yield line if isinstance(line, Reject) else next(sent)
 
-    def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing waits to be sent
-        """Close the socket; idempotent. A later batch opens another one."""
-        self._socket.close()
+    def close(self, timeout: float | None = None) -> None:
+        """Close the socket; idempotent. A later batch opens another one.
+
+        Args:
+            timeout: The longest wait for another thread that is sending, in seconds; None for the backend's own.
+        """
+        self._socket.close(timeout)
 
     def after_fork(self) -> None:
         """Forget the parent's socket."""
@@ -158,6 +171,6 @@ class StatsDBackend(BaseMetricsBackend):
     def _framed(self, lines: Sequence[bytes]) -> bytes:
         """Return lines as they follow each other in a stream: Datadog's agent wants their length first."""
         packet = b"\n".join(lines) + b"\n"
-        if self.dialect == "dogstatsd" and self._socket.place.protocol == "unixstream":
+        if self._is_framed:
             return struct.pack("<I", len(packet)) + packet
         return packet

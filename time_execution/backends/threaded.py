@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+from time_execution.argument_check import check_counts, check_seconds, check_use
 from time_execution.backends.base import BaseMetricsBackend, QueuedBackend, batch_sender, batches_at_once, idle_call
 from time_execution.backends.factory import make_backend
 from time_execution.delivery import lifecycle
@@ -31,6 +32,7 @@ from time_execution.quietlog import QuietLog
 from time_execution.signature import mismatch
 from time_execution.types import NAME, Metric
 
+_BLOCK_TIMEOUT = 0.1
 _KINDS: dict[str, tuple[Any, str]] = {
     "spool": ((str, Path, Spool, type(None)), "a folder, a Spool or None"),
     "dead_letters": ((str, Path, DeadLetters, type(None)), "a file or None"),
@@ -57,7 +59,7 @@ class ThreadedBackend(QueuedBackend):
         max_bytes: The most bytes that waiting metrics weigh, estimated; None for no bound.
         overflow: What gives way when the queue is full: ``drop_oldest``, ``drop_newest``, ``block`` (the caller waits
             up to `block_timeout`) or ``spool`` (the oldest batch moves to the disk).
-        block_timeout: The longest that ``block`` holds up a caller, in seconds.
+        block_timeout: The longest that ``block`` holds up a caller, in seconds; by default 0.1.
         spool: A folder, or a `Spool`: what cannot be delivered before the process ends is kept there and sent later, by
             the next process whose backend has the same class and ``repr``.
         dead_letters: A file for the metrics that the backend refuses for good; by default beside the spool, and
@@ -95,18 +97,21 @@ class ThreadedBackend(QueuedBackend):
         *,
         max_bytes: int | None = 16 * 1024 * 1024,
         overflow: Overflow = "drop_oldest",
-        block_timeout: float = 0.1,
+        block_timeout: float | None = None,
         spool: str | Path | Spool | None = None,
         dead_letters: str | Path | DeadLetters | None = None,
         retry: Backoff | None = None,
         shutdown_timeout: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check_counts(queue_maxsize=queue_maxsize, bulk_size=bulk_size, worker_limit=worker_limit, max_bytes=max_bytes)
-        _check_seconds(queue_timeout=queue_timeout, bulk_timeout=bulk_timeout)
-        _check_seconds(block_timeout=block_timeout, shutdown_timeout=shutdown_timeout)
+        check_counts(**_named(queue_maxsize=queue_maxsize, bulk_size=bulk_size))
+        check_counts(**_named(is_optional=True, worker_limit=worker_limit, max_bytes=max_bytes))
+        times = _named(queue_timeout=queue_timeout, bulk_timeout=bulk_timeout, shutdown_timeout=shutdown_timeout)
+        check_seconds(or_zero=True, **times, **_named(is_optional=True, block_timeout=block_timeout))
         _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
         spool = _spool_for(overflow, spool)
+        if overflow != "block":
+            check_use("without overflow='block'", **_named(block_timeout=block_timeout))
         letters = _letters_for(dead_letters, spool)
         # Last of what may be refused: a backend that was made would stay open.
         self.backend = make_backend(backend, backend_args, backend_kwargs, where="ThreadedBackend: backend")
@@ -117,7 +122,7 @@ class ThreadedBackend(QueuedBackend):
             batch_items=min(bulk_size, queue_maxsize),
             linger=bulk_timeout,
             overflow=overflow,
-            block_timeout=block_timeout,
+            block_timeout=_BLOCK_TIMEOUT if block_timeout is None else block_timeout,
             clock=clock,
         )
         self._hire(spool, letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
@@ -303,23 +308,15 @@ def _spool_name(backend: Any) -> str:
     return label if " at 0x" in shown else f"{label}-{zlib.crc32(shown.encode()):08x}"
 
 
-def _check_counts(**counts: Any) -> None:
-    for key, count in counts.items():
-        optional = key in {"worker_limit", "max_bytes"}
-        if optional and count is None:
-            continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            shown = count if isinstance(count, int) else type(count).__name__
-            msg = f"ThreadedBackend: {key} must be a whole number of at least 1{' or None' * optional}, got {shown}"
-            raise ConfigurationError(msg)
+def _named(*, is_optional: bool = False, **given: Any) -> dict[str, Any]:
+    """Return arguments by the names that errors show, for in a URL they stand among those of the backend behind.
 
-
-def _check_seconds(**times: Any) -> None:
-    for key, seconds in times.items():
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
-            shown = seconds if isinstance(seconds, (int, float)) else type(seconds).__name__
-            msg = f"ThreadedBackend: {key} must be a number of seconds, 0 or more, got {shown}"
-            raise ConfigurationError(msg)
+    Args:
+        is_optional: Leave out what is None.
+        given: By name.
+    """
+    present = {key: value for key, value in given.items() if not (is_optional and value is None)}
+    return {f"ThreadedBackend: {key}": value for key, value in present.items()}
 
 
 def _check_kinds(**given: Any) -> None:

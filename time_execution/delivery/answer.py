@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, repeat
 from typing import TYPE_CHECKING
 
-from time_execution.delivery.retry import seconds_of
+from time_execution.delivery.retry import redacted, seconds_of
 from time_execution.types import STORED, Reject, Result, Retry, Stored
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _sound(answer: object) -> Result:
     if answer is STORED or isinstance(answer, Stored):
         return answer
     if isinstance(answer, Retry):
-        return Retry(str(answer.reason), seconds_of(answer.after))
+        return Retry(redacted(str(answer.reason)), seconds_of(answer.after))
     if isinstance(answer, Reject):
-        return Reject(str(answer.reason), str(answer.detail))
+        return Reject(redacted(str(answer.reason)), str(answer.detail))
     raise TypeError(f"a backend answers Stored, Retry or Reject for each metric, not {type(answer).__name__}")

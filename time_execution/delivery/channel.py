@@ -168,12 +168,11 @@ class Channel:
         if self.max_bytes is not None and not self._is_within(self.max_bytes // 2):
             self.pressed = True  # heavy metrics: do not wait for their number to make a batch
 
-    def _dequeue(self, count: int = 1) -> list[Item]:
-        popleft = self.queue.popleft
-        items = [popleft() for _ in range(count)]
-        self.ledger.taken += count
-        self.scale.remove(items)
-        return items
+    def _dequeue(self) -> Item:
+        item = self.queue.popleft()
+        self.ledger.taken += 1
+        self.scale.remove((item,))
+        return item
 
     @property
     def bytes(self) -> int:
@@ -221,7 +220,7 @@ class Channel:
     def _spool_oldest(self) -> bool:
         """Move the oldest batch of the queue to the disk; False when the queue is empty, or the disk refuses."""
         before = self.ledger.taken
-        items = self._dequeue(min(len(self.queue), self.batch_items))
+        items = [self._dequeue() for _ in range(min(len(self.queue), self.batch_items))]
         if items and self._to_disk(self._entry_maker.entries(items, after=before)):
             return True
         self.queue.extendleft(reversed(items))
@@ -259,8 +258,11 @@ class Channel:
             count = min(limit - len(self.in_flight), len(self.queue))
             if self.attention > 0:  # what leaves the queue still counts, until the worker looks again
                 self.attention = max(0, self.attention - count)
-            before = self.ledger.taken
-            fresh = self._entry_maker.entries(self._dequeue(count), after=before)
+            # At once, unlike elsewhere: no signal handler can come here amid it, in the worker's thread.
+            items = [self.queue.popleft() for _ in range(count)]
+            self.scale.remove(items)
+            fresh = self._entry_maker.entries(items, after=self.ledger.taken)
+            self.ledger.taken += count
             self.flight_bytes += sum([entry.size for entry in fresh])
             self.in_flight += fresh
         self.pressed = False
@@ -313,26 +315,20 @@ class Channel:
         self.changed.notify_all()
 
     def park_some(self) -> bool:
-        """Move a batch that is only in memory to the spool. The lock is held.
-
-        Returns:
-            Whether there was one, and the disk took it.
-        """
-        fresh = [entry for entry in self.in_flight if entry.key is None]
+        """Move a batch that is only in memory to the spool; False when there is none, or the disk refuses."""
+        fresh = [entry for entry in self.in_flight if entry.key is None][: self.batch_items]
         if not fresh:
             is_moved = self._spool_oldest()
         elif is_moved := self._to_disk(fresh):
-            self.in_flight = [entry for entry in self.in_flight if entry.key is not None]
-            self.flight_bytes = 0
+            moved = {id(entry) for entry in fresh}
+            self.in_flight = [entry for entry in self.in_flight if id(entry) not in moved]
+            weight = sum([entry.size for entry in fresh])
+            self.flight_bytes -= weight
         self.changed.notify_all()
         return is_moved
 
     def abandon(self) -> int:
-        """End the delivery: what is left goes to the spool or is dropped. The lock is held.
-
-        Returns:
-            How many metrics were dropped.
-        """
+        """End the delivery: what is left goes to the spool, or is dropped and its number returned. The lock is held."""
         before = self.ledger.dropped.total()
         while self.park_some():
             pass

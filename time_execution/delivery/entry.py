@@ -70,8 +70,8 @@ class EntryMaker:
         readings = time.perf_counter_ns()
         wall_offset = time.time_ns() - readings
         born_offset = self._clock() - readings * 1e-9
-        process, ordinal = self._process, self._sequence
-        self._sequence += len(items)  # at once: a signal handler may come here in the midst of it
+        process, ordinal, count = self._process, self._sequence, len(items)
+        self._sequence = ordinal + count  # at once: a signal handler may come here in the midst of it
         entries = []
         for ticket, item in enumerate(items, after + 1):
             subject = item[0]

@@ -29,7 +29,8 @@ class Portion:
 
     Args:
         channel: Whose batches these are.
-        window: How many batches the backend takes at once.
+        window: How many batches the backend takes at once; fewer are sent where they would fill half of the queue's
+            bound, since what is on its way gives way to nothing.
 
     Attributes:
         limit: The most metrics of the next batch.
@@ -37,7 +38,8 @@ class Portion:
 
     def __init__(self, channel: Channel, *, window: int) -> None:
         self._channel = channel
-        self._window = window
+        self._window = max(1, min(window, channel.max_items // (2 * channel.batch_items)))
+        self._is_wary = False
         self.limit = channel.batch_items
         self._good = 0
         self._is_searching = False
@@ -47,16 +49,21 @@ class Portion:
     def size(self, *, failures: int) -> int:
         """Return how many metrics to send: whole batches, as many at once as wait, or one that is not full.
 
+        One batch at a time after a failure, and as long as one may be too large or hold a metric that is to blame; and
+        out of the spool, of which no more than a batch should come twice after a death.
+
         Args:
-            failures: How often in a row the backend has failed; then it gets one batch at a time.
+            failures: How often in a row the backend has failed.
         """
-        if self._window == 1 or failures or self.limit < self._channel.batch_items:
+        channel = self._channel
+        if self._window == 1 or failures or self._is_wary or self._suspects or channel.spooled > 0:
             return self.limit
-        return self.limit * max(1, min(self._window, self._channel.waiting() // self.limit))
+        return self.limit * max(1, min(self._window, channel.waiting() // self.limit))
 
     def halve(self, count: int) -> None:
         """Make the next batch half as large as one that failed; `count` metrics may have been several batches."""
         self.limit = max(1, min(count, self._channel.batch_items) // 2)
+        self._is_wary = True
         self._good = 0
 
     def settled(self) -> None:
@@ -75,6 +82,7 @@ class Portion:
             self._is_searching = self.limit < whole
         elif self._good % _GOOD_BATCHES == 0:  # a limit that the server set is tried again, but seldom
             self.limit = min(whole, self.limit + self.limit // 4 + 1)
+        self._is_wary = self._is_searching or self.limit < whole
 
     def blames(self, batch: Sequence[Entry], failure: Failure) -> bool:
         """Whether a batch that failed is one metric that failed alone before, each time while others were stored."""

@@ -38,13 +38,11 @@ class Refusals:
 
     def tell(self, results: Sequence[Result]) -> None:
         """Log what a backend answered instead of storing: how often and why, in its words for kinds of reasons."""
-        told = []
         for kind, outcome in ((Reject, self._outcome), (Retry, "to be sent again")):
             reasons = [result.reason for result in results if isinstance(result, kind)]
             if reasons:
-                told.append(f"{len(reasons)} of {len(results)} metrics {outcome} ({_shown(reasons)})")
-        if told:
-            self._log.tell(f"{self._label}.results", f"{self._label}: {'; '.join(told)}")
+                told = f"{len(reasons)} of {len(results)} metrics {outcome} ({_shown(reasons)})"
+                self._log.tell(f"{self._label}.{kind.__name__}", f"{self._label}: {told}")
 
     def write(self, batch: Sequence[Entry], results: Sequence[Result]) -> int:
         """Write the refused metrics of a batch to the dead letters.
@@ -64,7 +62,7 @@ class Refusals:
 
     @property
     def _outcome(self) -> str:
-        return "refused for good" + ("" if self._letters is None else f", see {self._letters.path.name}")
+        return "refused for good, " + ("and lost" if self._letters is None else f"see {self._letters.path.name}")
 
 
 def _shown(reasons: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from time_execution.exceptions import (
     BackendDenied,
@@ -68,6 +69,12 @@ def understand(exc: BaseException) -> Failure:
     return Failure(Verdict.RETRY, reason, text, denied=isinstance(exc, BackendDenied), is_obscure=not plain_outage)
 
 
+@lru_cache(maxsize=256)
+def redacted(text: str) -> str:
+    """Return a backend's words without what looks like a secret, and cut; they are few, and said again and again."""
+    return _redactor.redact_text(text)
+
+
 def _text_of(exc: BaseException) -> str:
     """Return the class name, and the text of an error whose words are our own or the operating system's.
 
@@ -76,7 +83,7 @@ def _text_of(exc: BaseException) -> str:
     """
     name = type(exc).__name__
     said = exc.args[:1] if isinstance(exc, BackendError) else (exc.strerror,) if isinstance(exc, OSError) else ()
-    return f"{name}: {_redactor.redact_text(said[0])}" if said and isinstance(said[0], str) and said[0] else name
+    return f"{name}: {redacted(said[0])}" if said and isinstance(said[0], str) and said[0] else name
 
 
 def seconds_of(value: object) -> float | None:

@@ -68,8 +68,9 @@ class Scale:
     def remove(self, items: Sequence[Item]) -> None:
         """Count items that left the queue."""
         sizes = [item[1] for item in items if isinstance(item[0], Metric)]
-        self._count -= len(sizes)
-        self._bytes -= sum(sizes)
+        count, weight = len(sizes), sum(sizes)  # before: a call amid a subtraction is where a handler could come in
+        self._count -= count
+        self._bytes -= weight
 
     def put_back(self, items: Sequence[Item]) -> None:
         """Count items that had left the queue and are in it again."""

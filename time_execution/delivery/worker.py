@@ -40,7 +40,8 @@ class Worker:
         channel: Where metrics wait.
         send: Sends a batch; see `time_execution.backends.base.batch_sender`.
         on_start: Called when a thread is started, by whoever starts it, with the channel's lock held; must not raise.
-        idle: Called while nothing waits, once in `queue_timeout` seconds; must not raise.
+        idle: Called while there is nothing to send, and in the pauses after failures, once in `queue_timeout` seconds;
+            must not raise.
         close_backend: Called once, in the worker's thread, when the channel is closed.
         backoff: How long to wait after a failure, and when to give up.
         window: How many batches are sent at once when so many wait.
@@ -231,7 +232,7 @@ class Worker:
                 channel.set_attention(sleeping=self._sleeping, lingering=self._due_at is not None)
                 if len(channel.queue) > seen:
                     continue  # came without a word, since `attention` had not changed yet
-                if self._sleeping and channel.clock() >= self._idle_at:
+                if (self._sleeping or self.failures) and channel.clock() >= self._idle_at:
                     self._idle_at = channel.clock() + self._queue_timeout
                     return []
                 channel.changed.wait(min(pause, self._queue_timeout))
@@ -276,9 +277,10 @@ class Worker:
             results.extend(answers_of(outcome, len(batch)))
         except Exception as exc:  # noqa: BLE001 - the one place that answers for whatever a backend raises
             failure = understand(exc)
+            count = f"{len(batch)} metric{'s' * (len(batch) > 1)}"
             self._log.tell(
                 f"{self._label}.{failure.reason}",
-                f"{self._label}: {failure.text}, with a batch of {len(batch)}; {failure.verdict.value}",
+                f"{self._label}: {failure.text}, with {count}; {failure.verdict.value}",
             )
         except BaseException:
             if results:  # of nothing it would be a success, after which the pause begins anew
@@ -298,9 +300,8 @@ class Worker:
                     channel.release(len(batch))
                     self._schedule(stored=len(batch), failed=0, kept=[], failure=failure, after=None)
             return
-        if failure is None:
-            self._refusals.tell(results)
-        elif failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure):
+        self._refusals.tell(results)
+        if failure is not None and (failure.verdict is not Verdict.RETRY or self._portion.blames(batch, failure)):
             results, rest = self._refused(batch, results, failure), []
         letters = self._refusals.write(batch, results)
         with channel.lock:
@@ -346,7 +347,10 @@ class Worker:
         if failure.verdict is Verdict.SPLIT and len(batch) > 1:
             self._portion.halve(len(batch))
             return results + [Retry(failure.reason)] * rest
-        return results + [Reject(failure.reason)] * rest
+        refused: list[Result] = [Reject(failure.reason, failure.text)] * rest
+        if failure.verdict is not Verdict.REJECT:  # what was logged of the failure did not say so
+            self._refusals.tell(refused)
+        return results + refused
 
     def _schedule(
         self, *, stored: int, failed: int, kept: Sequence[Entry], failure: Failure | None, after: float | None

@@ -120,12 +120,13 @@ class _Point(NamedTuple):
 
 @dataclass(slots=True)
 class _Document:
-    """Metrics that share a second, the dimensions and all other fields."""
+    """Metrics that share a second, the dimensions and all other fields; `places` are theirs in the batch."""
 
     moment: int
     dimensions: tuple[str, ...]
     members: str
     size: int
+    places: list[int] = field(default_factory=list)
     units: dict[str, str | None] = field(default_factory=dict)
     numbers: dict[str, list[int | float]] = field(default_factory=dict)
 
@@ -190,8 +191,10 @@ class EmbeddedMetrics:
         # Of a document without metrics, dimensions and other members.
         self._size = len(self._text(_Document(0, (), "", 0))) + 20
 
-    def documents(self, metrics: Sequence[Metric], *, now: int) -> tuple[list[str], list[Result]]:
+    def documents(self, metrics: Sequence[Metric], *, now: int) -> tuple[list[str], list[Result], list[list[int]]]:
         """Return the documents of a batch, each a line of ASCII without its end, and a result for each metric.
+
+        The third list says of each document which metrics of the batch are in it.
 
         Args:
             metrics: Not changed.
@@ -201,7 +204,7 @@ class EmbeddedMetrics:
         made: list[_Document] = []
         latest: dict[Any, _Document] = {}
         results: list[Result] = []
-        for metric in metrics:
+        for place, metric in enumerate(metrics):
             point = self._point(metric, now)
             if isinstance(point, Reject):
                 results.append(point)
@@ -215,8 +218,9 @@ class EmbeddedMetrics:
                     continue
                 latest[shared] = document
                 made.append(document)
+            document.places.append(place)
             results.append(STORED)
-        return [self._text(document) for document in made], results
+        return [self._text(document) for document in made], results, [document.places for document in made]
 
     def _begun(self, point: _Point) -> _Document:
         size = self._size + 2 * sum(len(key) + 3 for key in point.dimensions) + len(point.members)

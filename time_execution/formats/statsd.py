@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -25,7 +26,7 @@ _NOT_IN_KEY = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff|,:#]")
 _NOT_IN_TAG = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff|,]+")
 _LONGEST_REMEMBERED = 256
 _LONGEST_TAG = 200
-_LONGEST_EVENT = 4000
+_LONGEST_EVENT = 4000  # bytes: the agent reads 8192 at once, and Datadog keeps 4000 characters
 _SECOND = 1_000_000_000
 
 
@@ -126,7 +127,9 @@ class LineFormat:
     def _rate(self, metric: Metric, letters: str) -> str:
         """Return what tells the server how many calls one stands for."""
         rate = metric.get(SAMPLE_RATE)
-        return f"|@{rate!r}" if letters in _SAMPLED and type(rate) is float and 0.0 < rate < 1.0 else ""
+        if letters not in _SAMPLED or type(rate) is not float or not 0.0 < rate < 1.0:
+            return ""
+        return f"|@{Decimal(repr(rate)):f}"  # StatsD takes no exponent: of 1e-05 it reads the 1
 
     def _tagged(self, metric: Metric) -> str:
         if self._is_plain:
@@ -136,7 +139,7 @@ class LineFormat:
         return f"|#{','.join(tags)}" if tags else ""
 
     def _event(self, title: str, metric: Metric) -> str:
-        text = document(metric)[:_LONGEST_EVENT]
+        text = document(metric).encode()[:_LONGEST_EVENT].decode(errors="ignore")
         moment, host = metric.get(TIMESTAMP), encode_tag(metric.get(HOSTNAME))
         when = f"|d:{moment // _SECOND}" if type(moment) is int else ""
         where = f"|h:{host}" if host else ""

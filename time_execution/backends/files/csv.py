@@ -35,7 +35,7 @@ class CSVBackend(LineFileBackend):
         fieldnames: The columns. Fields without a column are kept as JSON under ``fields`` if that is among them, and
             left out otherwise. A file that has other columns is not written to.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
-        backup_count: Keep so many older files: ``<path>.1`` is the latest.
+        backup_count: With `max_bytes`, keep so many older files: ``<path>.1`` is the latest. By default 5.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -53,7 +53,7 @@ class CSVBackend(LineFileBackend):
         fieldnames: Sequence[str] = COLUMNS,
         *,
         max_bytes: int | None = None,
-        backup_count: int = 5,
+        backup_count: int | None = None,
     ) -> None:
         self.fieldnames = _checked(fieldnames)
         header = _rows([[neutral(column) for column in self.fieldnames]])

@@ -24,7 +24,7 @@ class JSONLinesBackend(LineFileBackend):
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never, for a store does not
             give up by itself what it has stored.
-        backup_count: Keep so many older files: ``<path>.1`` is the latest.
+        backup_count: With `max_bytes`, keep so many older files: ``<path>.1`` is the latest. By default 5.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -41,7 +41,7 @@ class JSONLinesBackend(LineFileBackend):
         path: str | os.PathLike[str] = "metrics.jsonl",
         *,
         max_bytes: int | None = None,
-        backup_count: int = 5,
+        backup_count: int | None = None,
     ) -> None:
         super().__init__(path, max_bytes=max_bytes, backup_count=backup_count)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.append_file import AppendFile
+from time_execution.argument_check import check_use
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.exceptions import BackendDenied, BackendUnavailable
 from time_execution.file_path import path_from_url
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from time_execution.types import Metric
 
+_BACKUP_COUNT = 5
 # What no waiting mends, until somebody changes the path, the permissions or what lies there.
 _DENIED = {
     errno.EACCES,
@@ -38,7 +40,9 @@ class LineFileBackend(BaseMetricsBackend):
 
     Args:
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
-        **options: Those of `time_execution.append_file.AppendFile`.
+        max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
+        backup_count: Keep so many older files, where files turn over; by default 5.
+        **options: Further ones of `time_execution.append_file.AppendFile`.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -47,8 +51,18 @@ class LineFileBackend(BaseMetricsBackend):
     wants_nanoseconds: ClassVar[bool] = True
     repr_fields: ClassVar[tuple[str, ...]] = ("path",)
 
-    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
-        self._file = AppendFile(path, **options)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_bytes: int | None,
+        backup_count: int | None,
+        **options: Any,
+    ) -> None:
+        if max_bytes is None:
+            check_use("without max_bytes", backup_count=backup_count)
+        count = _BACKUP_COUNT if backup_count is None else backup_count
+        self._file = AppendFile(path, max_bytes=max_bytes, backup_count=count, **options)
         self.path = self._file.path
 
     @classmethod

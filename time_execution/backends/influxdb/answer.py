@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from time_execution.exceptions import BackendDenied, BackendError, BackendRejected
 from time_execution.http_answer import error_of
+
+NO_CONTENT = 204
+"""The status of a write that InfluxDB has stored."""
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _UNPROCESSABLE = 422
 _MAX_SAID = 500
+_MAX_BODY = 16 * 1024
 _DROPPED = re.compile(r"\bdropped=(\d+)")
 # What to do about a refusal: of a login, of a token.
 _ADVICE: Mapping[int, tuple[str, str]] = {
@@ -20,6 +25,10 @@ _ADVICE: Mapping[int, tuple[str, str]] = {
     403: ("GRANT it WRITE on the database", "check token, org and bucket"),
 }
 _ANY_ADVICE = ("check host, port and protocol", "check url, org, bucket and protocol")
+
+
+ErrorTable = Sequence[tuple[type[Exception], type[BackendError], str]]
+"""What a client's exceptions mean, the first that fits: our class, and a text with a place for the server."""
 
 
 class RefusedError(BackendRejected):
@@ -62,6 +71,31 @@ def error_for(
     if status in {_BAD_REQUEST, _UNPROCESSABLE}:
         return RefusedError(f"{server} answered {status}: it does not take some of the metrics", said=said)
     return error_of(status, headers, server=server, advice=_ADVICE.get(status, _ANY_ADVICE)[by_token])
+
+
+def meaning_of(exc: Exception, table: ErrorTable, *, server: str) -> BackendError | None:
+    """Return what a client's exception means; None if the table does not know it."""
+    return next((error(text.format(server)) for kind, error, text in table if isinstance(exc, kind)), None)
+
+
+def body_of(chunks: Iterable[bytes], *, deadline: float) -> bytes:
+    """Return the beginning of an answer's body, at most 16 KiB.
+
+    Args:
+        chunks: Its bytes one by one, or one that drips in would be waited for for ever.
+        deadline: When to give up, by the monotonic clock.
+
+    Raises:
+        TimeoutError: When it is not all there by then.
+    """
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) >= _MAX_BODY:
+            break
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body)
 
 
 def _said(body: bytes) -> str:

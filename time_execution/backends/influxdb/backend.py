@@ -45,10 +45,10 @@ class InfluxBackend(BaseMetricsBackend):
     and again with the first after `close`.
 
     Args:
-        host: A name or an IP address, which may have a port.
-        database: Where to; with protocol 2.x the bucket, unless `bucket` names it.
+        host: A name or an IP address, which may have a port; by default ``localhost``.
+        database: Where to, by default ``metrics``; with protocol 2.x the bucket, unless `bucket` names it.
         use_udp: Send packets to `udp_port`, at most once and unanswered, instead of requests to `port`.
-        port: Of the HTTP API.
+        port: Of the HTTP API; by default 8086.
         udp_port: By default 8089, and 4444 with protocol 0.8.
         username: None sends no credentials.
         password: Belongs to it.
@@ -62,7 +62,7 @@ class InfluxBackend(BaseMetricsBackend):
         integers: Write integers as integers, not as floats.
         retention_policy: Where to in the database, with protocol 1.x; the database's default otherwise.
         consistency: How many nodes of a cluster must confirm, with protocol 1.x.
-        create_database: Create the database if there is none.
+        create_database: Create the database if there is none, with protocols 0.8 and 1.x; by default true.
         gzip: Compress requests.
         tls: Speak HTTPS.
         ca_certs: The file of certificates that vouch for the server; the system's otherwise.
@@ -71,7 +71,7 @@ class InfluxBackend(BaseMetricsBackend):
         value_field: The field that holds the number, if `settings.duration_field` renames it.
 
     Raises:
-        ConfigurationError: When an argument is wrong, or of no use for the protocol.
+        ConfigurationError: When an argument is wrong, or of no use for the protocol or beside another one.
         MissingExtraError: When the client of that protocol is not installed.
     """
 
@@ -80,11 +80,11 @@ class InfluxBackend(BaseMetricsBackend):
 
     def __init__(
         self,
-        host: str = "localhost",
-        database: str = "metrics",
+        host: str | None = None,
+        database: str | None = None,
         *,
         use_udp: bool = False,
-        port: int = 8086,
+        port: int | None = None,
         udp_port: int | None = None,
         username: str | None = None,
         password: str | None = None,
@@ -98,7 +98,7 @@ class InfluxBackend(BaseMetricsBackend):
         integers: bool = False,
         retention_policy: str | None = None,
         consistency: asked.Consistency | None = None,
-        create_database: bool = True,
+        create_database: bool | None = None,
         gzip: bool = False,
         tls: bool = False,
         ca_certs: str | os.PathLike[str] | None = None,
@@ -115,9 +115,9 @@ class InfluxBackend(BaseMetricsBackend):
 
     def _begin(self) -> None:
         """Set what belongs to one process."""
-        self._process = os.getpid()
         self._lock = threading.RLock()
         self._connection: _Connection | None = None
+        self._process = os.getpid()  # last: another thread that sees it must not find the parent's connection
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:

@@ -13,19 +13,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from time_execution.backends.influxdb.answer import error_for
-from time_execution.exceptions import BackendDenied, BackendError, BackendTimeout, BackendUnavailable
+from time_execution.backends.influxdb.answer import NO_CONTENT, ErrorTable, body_of, error_for, meaning_of
+from time_execution.exceptions import BackendDenied, BackendTimeout, BackendUnavailable
 from time_execution.extra import extra
 from time_execution.http_answer import is_success
 
 with extra("influxdb"):
     import requests
 
-_NO_CONTENT = 204
-_MAX_BODY = 16 * 1024
-
-# The first that fits.
-_ERRORS: tuple[tuple[type[Exception], type[BackendError], str], ...] = (
+_ERRORS: ErrorTable = (
     (requests.exceptions.SSLError, BackendDenied, "TLS with {} failed; check tls, ca_certs and verify_certs"),
     (
         requests.exceptions.Timeout,
@@ -55,33 +51,25 @@ def understood(server: str) -> Iterator[None]:
     try:
         yield
     except requests.exceptions.RequestException as exc:
-        for kind, error, text in _ERRORS:
-            if isinstance(exc, kind):
-                raise error(text.format(server)) from exc
-        raise
+        error = meaning_of(exc, _ERRORS, server=server)
+        if error is None:
+            raise
+        raise error from exc
 
 
 def _check(response: requests.Response, *, server: str, timeout: float, **_: Any) -> requests.Response:
     """Return an answer, all of it read; called by requests before it reads any of the body."""
-    if response.status_code == _NO_CONTENT:
+    if response.status_code == NO_CONTENT:
         return response
-    body = _body(response, deadline=time.monotonic() + timeout)
+    try:
+        body = body_of(response.iter_content(1), deadline=time.monotonic() + timeout)
+    except TimeoutError as exc:
+        raise requests.exceptions.ReadTimeout from exc
+    finally:
+        # Of an answer read to its end, the connection has gone back to the pool by now.
+        response.close()
     if not is_success(response.status_code):
         raise error_for(response.status_code, response.headers, body, server=server)
     read = requests.Response()
     read.status_code, read.headers, read.raw = response.status_code, response.headers, io.BytesIO(body)
     return read
-
-
-def _body(response: requests.Response, *, deadline: float) -> bytes:
-    """Return the beginning of an answer's body; a byte at a time, or one that drips in would be waited for for ever."""
-    body = bytearray()
-    for byte in response.iter_content(1):
-        body += byte
-        if len(body) >= _MAX_BODY:
-            response.close()
-            break
-        if time.monotonic() > deadline:
-            response.close()
-            raise requests.exceptions.ReadTimeout
-    return bytes(body)

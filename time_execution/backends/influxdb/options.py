@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from time_execution.address import Host, host_of
+from time_execution.argument_check import check_ports, check_switches, check_timeouts, check_use
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.line_protocol import ALWAYS_TAGS, UNITS
 from time_execution.types import NAME, TIMESTAMP
@@ -39,18 +40,18 @@ _TEXTS = (
     "retention_policy",
     "value_field",
 )
-_SWITCHES = ("use_udp", "integers", "create_database", "gzip", "tls", "verify_certs")
-_PORTS = ("port", "udp_port")
+_SWITCHES = ("use_udp", "integers", "gzip", "tls", "verify_certs")
 # What only some of the protocols have a use for.
 _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("url", "org", "bucket", "token"), (API_2,)),
-    **dict.fromkeys(("use_udp", "udp_port", "username", "password"), (OLD, LINES)),
+    **dict.fromkeys(("use_udp", "udp_port", "username", "password", "create_database"), (OLD, LINES)),
     **dict.fromkeys(("retention_policy", "consistency"), (LINES,)),
-    **dict.fromkeys(("gzip", "integers"), (LINES, API_2)),
+    **dict.fromkeys(("gzip", "integers", "tags"), (LINES, API_2)),
 }
+# What packets have no use for: they carry no login, and the listener knows the database.
+_NOT_BY_UDP = ("port", "username", "create_database", "tls", "gzip", "retention_policy", "consistency")
 _UDP_PORTS = {OLD: 4444, LINES: 8089}
-_HIGHEST_PORT = 65_535
-_DAY = 86_400
+_PORT = 8086
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,10 @@ class Options:
         ConfigurationError: When an argument is wrong, or of no use for the protocol; no value is shown.
     """
 
-    host: str
-    database: str
+    host: str | None
+    database: str | None
     use_udp: bool
-    port: int
+    port: int | None
     udp_port: int | None
     username: str | None = field(repr=False)
     password: str | None = field(repr=False)
@@ -82,7 +83,7 @@ class Options:
     integers: bool
     retention_policy: str | None
     consistency: Consistency | None
-    create_database: bool
+    create_database: bool | None
     gzip: bool
     tls: bool
     ca_certs: str | os.PathLike[str] | None
@@ -96,8 +97,9 @@ class Options:
         """Check all arguments, then fill in those that were left out."""
         for check in (_check_kinds, _check_numbers, _check_use, _check_tags):
             check(self)
-        host = _host_of_url(self.url) if self.url is not None else host_of(self.host)
-        port = host.port or (443 if self.url and self.url.lower().startswith("https") else self.port)
+        host = _host_of_url(self.url) if self.url is not None else host_of(self.host or "localhost")
+        port = host.port or (443 if self.url and self.url.lower().startswith("https") else self.port or _PORT)
+        database = self.database or "metrics"
         udp_port = self.udp_port or _UDP_PORTS.get(self.protocol)
         address = Host(host.name, udp_port if self.use_udp else port)
         filled: dict[str, Any] = {
@@ -107,10 +109,17 @@ class Options:
             "url": self.url or f"http{'s' if self.tls else ''}://{Host(host.name, port)}",
             "precision": self.precision or {OLD: "s" if self.use_udp else "ms"}.get(self.protocol, "ns"),
             "server": f"InfluxDB at {address}{' (UDP)' if self.use_udp else ''}",
-            "target": (self.bucket or self.database) if self.protocol == API_2 else self.database,
+            "target": self.bucket or database,
+            "database": database,
+            "create_database": self.create_database is not False,
         }
         for key, value in filled.items():
             object.__setattr__(self, key, value)
+
+    @property
+    def host_in_url(self) -> str:
+        """The host as addresses have it: brackets around an IPv6 one."""
+        return str(Host(self.host or "", None))
 
     @property
     def verify(self) -> bool | str:
@@ -123,9 +132,9 @@ def _check_kinds(options: Options) -> None:
         value = getattr(options, key)
         if not (isinstance(value, str) and value.strip()) and (value is not None or key in _REQUIRED):
             raise ConfigurationError(f"{key} must be a text that is not empty, got {_shown(value)}")
-    for key in _SWITCHES:
-        if not isinstance(getattr(options, key), bool):
-            raise ConfigurationError(f"{key} must be true or false, got {_shown(getattr(options, key))}")
+    check_switches(**{key: getattr(options, key) for key in _SWITCHES})
+    if options.create_database is not None:
+        check_switches(create_database=options.create_database)
     for key, choices in _CHOICES.items():
         value = getattr(options, key)
         if value not in choices and (value is not None or key in _REQUIRED):
@@ -136,38 +145,51 @@ def _check_kinds(options: Options) -> None:
 
 
 def _check_numbers(options: Options) -> None:
-    for key in _PORTS:
-        port = getattr(options, key)
-        if port is None and key not in _REQUIRED:
-            continue
-        if type(port) is not int or not 0 < port <= _HIGHEST_PORT:
-            raise ConfigurationError(f"{key} must be a whole number from 1 to {_HIGHEST_PORT}")
-    timeout = options.timeout
-    if type(timeout) not in {int, float} or not 0 < timeout < _DAY:
-        raise ConfigurationError("timeout must be a number of seconds above 0, and less than a day")
+    ports = {"port": options.port, "udp_port": options.udp_port}
+    check_ports(**{key: port for key, port in ports.items() if port is not None})
+    check_timeouts(timeout=options.timeout)
 
 
 def _check_use(options: Options) -> None:
     """Refuse what the protocol has no use for, rather than let somebody believe in it."""
     for key, protocols in _ONLY_FOR.items():
-        if getattr(options, key) not in {None, False} and options.protocol not in protocols:
+        if getattr(options, key) and options.protocol not in protocols:
             raise ConfigurationError(f"{key} is an option of protocol {' and '.join(protocols)} only")
-    if options.password is not None and options.username is None:
-        raise ConfigurationError("password is of no use without username")
-    # What somebody believes to be encrypted must not go out in the clear.
+    if options.username is None:
+        check_use("without username", password=options.password)
+    if options.url is not None:
+        check_use("with url", host=options.host, port=options.port)
+    elif options.host is not None and host_of(options.host).port is not None:
+        check_use("with a host that names its own", port=options.port)
+    if options.bucket is not None:
+        check_use("with bucket", database=options.database)
+    if options.protocol == OLD and options.precision == "ns":
+        raise ConfigurationError("precision must be us, ms or s with protocol 0.8")
+    _check_udp(options)
+    _check_tls(options)
+
+
+def _check_udp(options: Options) -> None:
+    if not options.use_udp:
+        check_use("without use_udp", udp_port=options.udp_port)
+        return
+    check_use("with use_udp", **{key: getattr(options, key) or None for key in _NOT_BY_UDP})
+    if options.host is not None and host_of(options.host).port is not None:
+        raise ConfigurationError("host must name no port with use_udp: packets go to udp_port")
+    if options.protocol == OLD and options.precision not in {None, "s"}:
+        raise ConfigurationError("precision must be s with protocol 0.8 and use_udp")
+
+
+def _check_tls(options: Options) -> None:
+    """Refuse what would not be honoured: what somebody believes to be encrypted must not go out in the clear."""
     is_https = options.tls if options.url is None else options.url.lower().startswith("https://")
     if options.tls and not is_https:
         raise ConfigurationError("url must begin with https:// where tls is asked for")
-    if options.ca_certs is not None and not is_https:
-        raise ConfigurationError("ca_certs is of no use without tls, or a url that begins with https://")
-    if options.protocol == OLD and options.precision == "ns":
-        raise ConfigurationError("precision must be us, ms or s with protocol 0.8")
-    if options.use_udp:
-        given = [key for key in ("tls", "gzip", "retention_policy", "consistency") if getattr(options, key)]
-        if given:
-            raise ConfigurationError(f"{given[0]} is of no use with use_udp")
-        if options.protocol == OLD and options.precision not in {None, "s"}:
-            raise ConfigurationError("precision must be s with protocol 0.8 and use_udp")
+    if not is_https:
+        why = "without tls, or a url that begins with https://"
+        check_use(why, ca_certs=options.ca_certs, verify_certs=None if options.verify_certs else False)
+    if not options.verify_certs:
+        check_use("with verify_certs=False", ca_certs=options.ca_certs)
 
 
 def _check_tags(options: Options) -> None:
@@ -197,6 +219,6 @@ def _shown(value: object) -> str:
     return "an empty text" if isinstance(value, str) else type(value).__name__
 
 
-_REQUIRED = {"host", "database", "port", "protocol", "value_field"}
+_REQUIRED = {"protocol", "value_field"}
 NAMES = tuple(option.name for option in fields(Options) if option.name not in {"server", "target"})
 """The arguments, in the order of the constructor."""

@@ -117,8 +117,7 @@ class _Client(client_of_08.InfluxDBClient):  # type: ignore[misc]
     """
 
     def __init__(self, options: Options) -> None:
-        host = options.host if ":" not in options.host else f"[{options.host}]"
-        super().__init__(host, options.port, database=options.database, ssl=options.tls)
+        super().__init__(options.host_in_url, options.port, database=options.database, ssl=options.tls)
         self._options = options
         self._session = new_session(server=options.server, timeout=options.timeout)
 

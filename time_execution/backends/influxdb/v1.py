@@ -29,7 +29,7 @@ class Connection:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._client: Any = InfluxDBClient(
-            options.host if ":" not in options.host else f"[{options.host}]",
+            options.host_in_url,
             options.port,
             options.username,
             options.password,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from time_execution.backends.influxdb.answer import error_for
-from time_execution.exceptions import BackendDenied, BackendError, BackendTimeout, BackendUnavailable
+from time_execution.backends.influxdb.answer import NO_CONTENT, ErrorTable, body_of, error_for, meaning_of
+from time_execution.exceptions import BackendDenied, BackendTimeout, BackendUnavailable
 from time_execution.extra import extra
 from time_execution.http_answer import is_success
 
@@ -22,10 +22,8 @@ with extra("influxdb2"):
     from influxdb_client.client.write_api import SYNCHRONOUS
     from influxdb_client.rest import ApiException
 
-_NO_CONTENT = 204
-_MAX_BODY = 16 * 1024
-# The first that fits; of a connection that is refused, urllib3 1.x says that it timed out.
-_ERRORS: tuple[tuple[type[Exception], type[BackendError], str], ...] = (
+# Of a connection that is refused, urllib3 1.x says that it timed out.
+_ERRORS: ErrorTable = (
     (urllib3.exceptions.NewConnectionError, BackendUnavailable, "{} cannot be reached; check host and port, or url"),
     (
         urllib3.exceptions.TimeoutError,
@@ -94,18 +92,16 @@ class _InTime:
             BackendError: For any other answer.
         """
         response: Any = self._pool.request(method, url, **{**options, "preload_content": False})
-        deadline, body = time.monotonic() + self._timeout, bytearray()
-        for byte in response.stream(1):
-            body += byte
-            if len(body) >= _MAX_BODY:
-                response.close()
-                break
-            if time.monotonic() > deadline:
-                response.close()
-                raise urllib3.exceptions.TimeoutError
+        try:
+            body = body_of(response.stream(1), deadline=time.monotonic() + self._timeout)
+        except TimeoutError as exc:
+            raise urllib3.exceptions.TimeoutError from exc
+        finally:
+            # Of an answer read to its end, the connection has gone back to the pool by now.
+            response.close()
         if not is_success(response.status):
-            raise error_for(response.status, response.headers, bytes(body), server=self._server, by_token=True)
-        if response.status != _NO_CONTENT:
+            raise error_for(response.status, response.headers, body, server=self._server, by_token=True)
+        if response.status != NO_CONTENT:
             raise BackendUnavailable(f"what answers at {self._server} is no InfluxDB; check host and port, or url")
         return urllib3.HTTPResponse(io.BytesIO(body), response.headers, response.status, reason=response.reason)
 
@@ -117,7 +113,7 @@ def _understood(server: str) -> Iterator[None]:
     except ApiException as exc:  # of all that can happen here, it makes one of this only
         raise BackendDenied(f"TLS with {server} failed; check url, tls, ca_certs and verify_certs") from exc
     except urllib3.exceptions.HTTPError as exc:
-        for kind, error, text in _ERRORS:
-            if isinstance(exc, kind):
-                raise error(text.format(server)) from exc
-        raise
+        error = meaning_of(exc, _ERRORS, server=server)
+        if error is None:
+            raise
+        raise error from exc

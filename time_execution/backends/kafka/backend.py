@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import Host, address_of, host_of, host_texts
+from time_execution.argument_check import check_timeouts, check_use
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.kafka.meaning import error_of, refusal
 from time_execution.backends.kafka.producer import (
@@ -20,6 +21,7 @@ from time_execution.backends.kafka.producer import (
     check_topic,
     producer_maker,
 )
+from time_execution.backends.kafka.spare import SpareThread
 from time_execution.exceptions import (
     BackendDenied,
     BackendError,
@@ -42,6 +44,7 @@ SCHEMA_VERSION = "1"
 """Rises when a consumer of the documents would have to be changed."""
 
 _PORT = 9092
+_DELIVERY_TIMEOUT = 300.0
 _MILLISECOND = 1_000_000
 _HEADERS = [(CONTENT_TYPE_HEADER, CONTENT_TYPE.encode()), (SCHEMA_VERSION_HEADER, SCHEMA_VERSION.encode())]
 # Of more that is not settled, the oldest is forgotten: nobody has asked for it for many batches.
@@ -69,7 +72,8 @@ class KafkaBackend(BaseMetricsBackend):
         topic: The topic. This backend does not create it; the brokers may, if they are set to.
         host: Another name of `hosts`.
         timeout: The longest wait for a connection, for the topic to be found, and for confirmations, in seconds.
-        delivery_timeout: How long the producer keeps trying to deliver a record, in seconds; at least `timeout`.
+        delivery_timeout: How long the producer keeps trying to deliver a record, in seconds; at least `timeout`, by
+            default 300.
         compression: ``gzip``, or ``snappy``, ``lz4`` or ``zstd``, for which kafka-python wants further packages.
         security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``. By default ``SASL_SSL`` with a
             login, ``SSL`` with any option ``ssl_…``, else ``PLAINTEXT``.
@@ -77,8 +81,8 @@ class KafkaBackend(BaseMetricsBackend):
             ``AWS_MSK_IAM``.
         username: For SASL.
         password: For SASL.
-        client: A `KafkaProducer` to send with, without serializers; its maker closes it. Of the other options, `topic`
-            and `timeout` are used. It does not work in a forked child.
+        client: A `KafkaProducer` to send with, without serializers; its maker closes it. Beside it, `topic` and
+            `timeout` are all that may be given. It does not work in a forked child.
         producer_options: Any other option of `KafkaProducer`, such as ``ssl_cafile`` or ``client_id``.
 
     Raises:
@@ -96,7 +100,7 @@ class KafkaBackend(BaseMetricsBackend):
         *,
         host: str | Sequence[str] | None = None,
         timeout: float = 10.0,
-        delivery_timeout: float = 300.0,
+        delivery_timeout: float | None = None,
         compression: Compression | None = None,
         security_protocol: str | None = None,
         sasl_mechanism: str | None = None,
@@ -105,9 +109,19 @@ class KafkaBackend(BaseMetricsBackend):
         client: Any = None,
         **producer_options: Any,
     ) -> None:
+        security = {
+            "security_protocol": security_protocol,
+            "sasl_mechanism": sasl_mechanism,
+            "username": username,
+            "password": password,
+        }
+        unread = {"delivery_timeout": delivery_timeout, "compression": compression, **security, **producer_options}
+        if client is not None:
+            check_use("beside client, which has its own", hosts=hosts, host=host, **unread)
         self.hosts = _hosts(hosts, host) if client is None else ()
         self.topic = check_topic(topic)
-        _check_seconds(timeout=timeout, delivery_timeout=delivery_timeout)
+        delivery_timeout = _DELIVERY_TIMEOUT if delivery_timeout is None else delivery_timeout
+        check_timeouts(timeout=timeout, delivery_timeout=delivery_timeout)
         self._timeout = timeout
         self._connect = producer_maker(
             producer_options,
@@ -115,12 +129,7 @@ class KafkaBackend(BaseMetricsBackend):
             timeout=timeout,
             delivery_timeout=delivery_timeout,
             compression=compression,
-            security={
-                "security_protocol": security_protocol,
-                "sasl_mechanism": sasl_mechanism,
-                "username": username,
-                "password": password,
-            },
+            security=security,
         )
         self._place = f"Kafka at {', '.join(self.hosts)}" if client is None else "Kafka"
         self._given, self._home = client, os.getpid()
@@ -128,10 +137,11 @@ class KafkaBackend(BaseMetricsBackend):
 
     def _begin(self) -> None:
         """Set what changes as batches are sent."""
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._made: Any = None
+        self._spare: SpareThread | None = None
         self._unsettled: dict[str, Any] = {}
+        self._process = os.getpid()  # last: another thread that sees it must not find the parent's producer
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -166,6 +176,13 @@ class KafkaBackend(BaseMetricsBackend):
             return None
         return self._settle(producer, metrics, attempts, failure)
 
+    def start_worker(self) -> None:
+        """Keep a thread ready until the producer is made, lest the program end before and none can be started."""
+        self.after_fork()
+        if self._given is None and self._made is None and self._spare is None:
+            with contextlib.suppress(RuntimeError):  # the program has ended
+                self._spare = SpareThread()
+
     def stats(self) -> dict[str, int]:
         """Return ``unsettled``: metrics that count as pending, and that the producer may deliver all the same."""
         return {"unsettled": len(self._unsettled)}
@@ -179,6 +196,7 @@ class KafkaBackend(BaseMetricsBackend):
         self.after_fork()
         producer, self._made = self._made, None
         self._unsettled.clear()
+        self._release_spare()
         if producer is not None:
             producer.end(self._timeout if timeout is None else timeout)
 
@@ -201,16 +219,26 @@ class KafkaBackend(BaseMetricsBackend):
             raise BackendTimeout(f"{self._place}: another thread is still connecting")
         try:
             if self._made is None:
-                self._made = self._connect()
+                self._made = self._connect(self._spare)
+                self._release_spare()
             return self._made
         except KafkaTimeoutError as exc:
             advice = "check hosts, ports, security_protocol and certificates (the logger 'kafka' says more)"
             msg = f"{self._place}: no broker answered within {self._timeout:g} s: {advice}"
             raise BackendUnavailable(msg) from exc
-        except (KafkaError, OSError, ValueError, AssertionError) as exc:
+        except (KafkaError, OSError) as exc:
             raise error_of(exc, place=self._place, topic=self.topic) from exc
+        except Exception as exc:  # where it uses its options, it meets whatever they lead to
+            advice = "check those of KafkaProducer that it was given"
+            msg = f"{self._place}: the client refuses its options ({type(exc).__name__}): {advice}"
+            raise BackendDenied(msg) from exc
         finally:
             self._lock.release()
+
+    def _release_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.release()
 
     def _find_topic(self, producer: Any) -> None:
         """Wait until the topic's partitions are known, as they are from the first batch on."""
@@ -331,9 +359,3 @@ def _key(name: Any) -> bytes:
 def _hosts(hosts: str | Sequence[str] | None, host: str | Sequence[str] | None) -> tuple[str, ...]:
     found = [host_of(text) for text in host_texts(hosts, host)]
     return tuple(str(Host(name, port or _PORT)) for name, port in found)
-
-
-def _check_seconds(**times: Any) -> None:
-    for option, seconds in times.items():
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 86_400:  # noqa: PLR2004
-            raise ConfigurationError(f"{option} must be a number of seconds above 0, and less than a day")

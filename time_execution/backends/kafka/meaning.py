@@ -54,6 +54,10 @@ _MEANINGS: Mapping[str, tuple[type[BackendError], str]] = {
         "no broker answered: check hosts, ports, security_protocol and certificates (the logger 'kafka' says more)",
     ),
     "IllegalStateError": (BackendUnavailable, "the producer was closed meanwhile: the next batch makes another"),
+    "NoThreadError": (
+        BackendUnavailable,
+        "no thread can be started; Python 3.12 starts none at its end: call time_execution.shutdown() before",
+    ),
     "KafkaTimeoutError": (BackendTimeout, "not delivered in time; sent again, a record may be there twice"),
     "OSError": (BackendUnavailable, "no connection: check hosts, ports, security_protocol and certificates"),
 }

@@ -6,15 +6,17 @@ import contextlib
 import logging
 import os
 import re
-import threading
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from time_execution.complaint import suggestion
+from time_execution.argument_check import check_use
+from time_execution.backends.kafka.options import checked_options
 from time_execution.exceptions import ConfigurationError
 from time_execution.extra import extra
+
+if TYPE_CHECKING:
+    from time_execution.backends.kafka.spare import SpareThread
 
 with extra("kafka"), warnings.catch_warnings():
     # Version 3 of the client reads its schemas in a way that Python 3.11 and 3.12 call deprecated.
@@ -38,17 +40,6 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _MECHANISMS = (*_WITH_PASSWORD, "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM")
 _LOGIN_ERRORS = (IllegalSaslStateError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
-_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
-# Options of the client that go by another name here, or that what this backend promises hangs on.
-_OURS = {
-    "bootstrap_servers": "hosts",
-    "compression_type": "compression",
-    "delivery_timeout_ms": "delivery_timeout",
-    "sasl_plain_username": "username",
-    "sasl_plain_password": "password",
-    **dict.fromkeys(("acks", "enable_idempotence", "kafka_client", "transactional_id"), ""),
-    **dict.fromkeys(("key_serializer", "value_serializer"), ""),
-}
 # How long the first contact may take: one name in version 2 of the client, another from version 3 on.
 _BOOTSTRAP = {"api_version_auto_timeout_ms", "bootstrap_timeout_ms"}
 # Only so that nothing goes out before the whole batch is handed over; `flush` ends the wait.
@@ -60,11 +51,28 @@ _RECONNECT_MS = 2_000
 
 
 class Producer(KafkaProducer):  # type: ignore[misc]  # the client has no types
-    """A producer that its owner alone ends, in the process that made it."""
+    """A producer that its owner alone ends, in the process that made it.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        spare: A thread for it to run in where none can be started.
+        options: The client's.
+
+    Raises:
+        NoThreadError: When there is neither.
+    """
+
+    def __init__(self, *, spare: SpareThread | None = None, **options: Any) -> None:
         self._process = os.getpid()
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except RuntimeError as exc:
+            if not hasattr(self, "_sender"):
+                raise
+            # All is made, and its thread, which comes last, could not be started.
+            if spare is None:
+                raise NoThreadError from exc
+            spare.replace(self._sender)
+            self._closed = False
 
     def end(self, timeout: float) -> None:
         """Close, and give up what is not confirmed: whoever sent it sends it again, and it must not go out twice."""
@@ -86,29 +94,53 @@ class HungUpError(KafkaError):  # type: ignore[misc]  # the client has no types
     """A broker takes connections, and closes them without an answer."""
 
 
-class _Overheard(logging.Handler):
-    """Hears why no connection comes about: all that the client raises, from version 3 on, is a time-out.
+class NoThreadError(KafkaError):  # type: ignore[misc]  # the client has no types
+    """No thread can be started, and no other is at hand."""
+
+
+class _Watch:
+    """Learns why no connection comes about: all that the client raises, from version 3 on, is a time-out.
 
     Attributes:
-        error: What was logged last by the thread that made this handler, of a refused login or a broker that hangs up;
-            None if it was something else.
+        clients: What it made, which the producer forgets when its own making fails.
+        error: Why the latest connection failed, of a refused login or a broker that hangs up; None if it was something
+            else.
     """
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        self.clients: list[Any] = []
         self.error: KafkaError | None = None
-        self._thread = threading.get_ident()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Look for an error among what the message is made of."""
-        if record.thread != self._thread or not isinstance(record.args, tuple):
-            return
-        for value in record.args:
-            if isinstance(value, _LOGIN_ERRORS):
-                self.error = value
-            elif isinstance(value, KafkaConnectionError):
-                # As it also does where its last words, of a refused login, come together with the end.
-                self.error = HungUpError() if "disconnected" in str(value) else None
+    def connect(self, **configuration: Any) -> Any:
+        """Make the client's network client, and see to it that its connections tell of their end."""
+        client = KafkaProducer.DEFAULT_CONFIG["kafka_client"](**configuration)
+        self.clients.append(client)
+        manager = getattr(client, "_manager", None)
+        if manager is not None:  # else it is of version 2, which raises what it meets
+            self._listen_to(manager)
+        return client
+
+    def _listen_to(self, manager: Any) -> None:
+        begin = manager.get_connection
+
+        def get_connection(*args: Any, **options: Any) -> Any:
+            connection = begin(*args, **options)
+            connection.init_future.add_errback(self._hear)
+            return connection
+
+        manager.get_connection = get_connection
+
+    def end(self) -> None:
+        """Leave the client as it would be without."""
+        for client in self.clients:
+            vars(getattr(client, "_manager", self)).pop("get_connection", None)
+
+    def _hear(self, exc: BaseException) -> None:
+        if isinstance(exc, _LOGIN_ERRORS):
+            self.error = exc
+        elif isinstance(exc, KafkaConnectionError):
+            # As it also does where its last words, of a refused login, come together with the end.
+            self.error = HungUpError() if "disconnected" in str(exc) else None
 
 
 def producer_maker(
@@ -119,7 +151,7 @@ def producer_maker(
     delivery_timeout: float,
     compression: Compression | None,
     security: Mapping[str, str | None],
-) -> Callable[[], Producer]:
+) -> Callable[[SpareThread | None], Producer]:
     """Return a function that makes a producer; being one, it shows nobody the password.
 
     Args:
@@ -133,7 +165,7 @@ def producer_maker(
     Raises:
         ConfigurationError: When an option is unknown, not to be set, or cannot be honoured.
     """
-    _check_options(options)
+    options = checked_options(options, defaults=KafkaProducer.DEFAULT_CONFIG)
     _check_compression(compression)
     if delivery_timeout < timeout:
         raise ConfigurationError("delivery_timeout must be at least timeout")
@@ -153,35 +185,27 @@ def producer_maker(
         "delivery_timeout_ms": int(delivery_timeout * 1000) + _LINGER_MS,
         **_security(options, **security),
     }
+    merged = defaults | options | fixed
+    return lambda spare: _make(merged, spare)
 
-    merged = defaults | dict(options) | fixed
-    return lambda: _make(merged)
 
-
-def _make(options: Mapping[str, Any]) -> Producer:
-    """Connect; what fails is closed, and told by its cause where that can be heard."""
+def _make(options: Mapping[str, Any], spare: SpareThread | None) -> Producer:
+    """Connect; what fails is closed, and told by its cause where that can be known."""
     logger = logging.getLogger("kafka")
     # Its DEBUG messages hold metrics and passwords: only who asks for those of the client itself gets them.
     if logger.level == logging.NOTSET and logger.isEnabledFor(logging.DEBUG):
         logger.setLevel(logging.INFO)
-    overheard = _Overheard()
-    logger.addHandler(overheard)
-    clients: list[Any] = []
-
-    def connect(**configuration: Any) -> Any:
-        clients.append(KafkaProducer.DEFAULT_CONFIG["kafka_client"](**configuration))
-        return clients[-1]
-
+    watch = _Watch()
     try:
-        return Producer(**options, kafka_client=connect)
+        return Producer(spare=spare, **options, kafka_client=watch.connect)
     except Exception as exc:
-        for client in clients:  # which the producer forgets when its own making fails
+        for client in watch.clients:
             client.close()
-        if isinstance(exc, KafkaTimeoutError) and overheard.error is not None:
-            raise overheard.error from exc
+        if isinstance(exc, KafkaTimeoutError) and watch.error is not None:
+            raise watch.error from exc
         raise
     finally:
-        logger.removeHandler(overheard)
+        watch.end()
 
 
 def check_topic(topic: Any) -> str:
@@ -193,21 +217,6 @@ def check_topic(topic: Any) -> str:
     if not (isinstance(topic, str) and _TOPIC.fullmatch(topic)):
         raise ConfigurationError("topic must be 1 to 249 of the characters A-Z a-z 0-9 . _ - (and neither . nor ..)")
     return topic
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    known = KafkaProducer.DEFAULT_CONFIG.keys() - _OURS.keys()
-    for name in options:
-        if _OURS.get(name):
-            raise ConfigurationError(f"{name} is called {_OURS[name]} here")
-        if name in _OURS:
-            raise ConfigurationError(f"{name} is set by this backend, which could not keep its promises otherwise")
-        if name not in known:
-            raise ConfigurationError(f"unknown option {name!r}{suggestion(name, known)} of the Kafka producer")
-    for name in _FILES:
-        path = options.get(name)
-        if path is not None and not (isinstance(path, (str, os.PathLike)) and Path(path).is_file()):
-            raise ConfigurationError(f"{name} must be the path of a file")
 
 
 def _check_compression(compression: Any) -> None:
@@ -232,19 +241,22 @@ def _security(
 ) -> dict[str, Any]:
     """Return the client's options for a login; what nobody said is the safest that fits the rest."""
     has_login = username is not None or password is not None or sasl_mechanism is not None
-    has_tls = any(name.startswith("ssl_") for name in options)
-    protocol = security_protocol or ("SASL_SSL" if has_login else "SSL" if has_tls else "PLAINTEXT")
+    tls_options = [name for name in options if name.startswith("ssl_")]
+    protocol = security_protocol or ("SASL_SSL" if has_login else "SSL" if tls_options else "PLAINTEXT")
     if protocol not in _PROTOCOLS:
         raise ConfigurationError(f"security_protocol must be one of {', '.join(_PROTOCOLS)}")
+    if not protocol.endswith("SSL"):  # what somebody believes to be encrypted must not go out in the clear
+        check_use(f"with security_protocol {protocol}", **{name: options[name] for name in tls_options})
     if not protocol.startswith("SASL"):
-        if has_login:
-            raise ConfigurationError(f"username, password and sasl_mechanism have no meaning with {protocol}")
+        login = {"username": username, "password": password, "sasl_mechanism": sasl_mechanism}
+        check_use(f"with security_protocol {protocol}", **login)
         return {"security_protocol": protocol}
     mechanism = sasl_mechanism or "PLAIN"
     if mechanism not in _MECHANISMS:
         raise ConfigurationError(f"sasl_mechanism must be one of {', '.join(_MECHANISMS)}")
-    is_complete = all(text and isinstance(text, str) for text in (username, password))
-    if mechanism in _WITH_PASSWORD and not is_complete:
+    if mechanism not in _WITH_PASSWORD:
+        check_use(f"with sasl_mechanism {mechanism}", username=username, password=password)
+    elif not all(text and isinstance(text, str) for text in (username, password)):
         raise ConfigurationError(f"sasl_mechanism {mechanism} needs username and password, as texts")
     login = {"sasl_plain_username": username, "sasl_plain_password": password}
     return {"security_protocol": protocol, "sasl_mechanism": mechanism, **login}

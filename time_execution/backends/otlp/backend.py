@@ -12,13 +12,23 @@ from importlib.metadata import PackageNotFoundError, version
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from time_execution.argument_check import check_counts
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.otlp import options
-from time_execution.backends.otlp.message import HOST_NAME, Window, check_attributes, refusal_of, request_of, verdict_of
+from time_execution.backends.otlp.message import (
+    HOST_NAME,
+    Verdict,
+    Window,
+    check_attributes,
+    refusal_of,
+    request_of,
+    verdict_of,
+)
 from time_execution.backends.otlp.series import Batch, Key, Levels, Points, SeriesMaker
 from time_execution.backends.otlp.transport import Answer, Transport
 from time_execution.exceptions import BatchTooLarge, ConfigurationError
 from time_execution.http_answer import is_success
+from time_execution.quietlog import QuietLog
 from time_execution.types import STORED, Metric, Reject, Result
 
 if TYPE_CHECKING:
@@ -49,7 +59,8 @@ class OTLPBackend(BaseMetricsBackend):
     Args:
         endpoint: Where the collector is, such as ``http://collector:4318``; ``/v1/metrics`` is added unless it ends so.
         headers: Sent with each request, such as an API key; never shown.
-        timeout: The longest wait for a connection, and for an answer, in seconds; 10 unless a variable says otherwise.
+        timeout: The longest wait for a connection, and for each read of an answer, in seconds; by default that of a
+            variable, or 10.
         temporality: ``cumulative`` or ``delta``.
         resource: Attributes of the resource, over those of ``OTEL_RESOURCE_ATTRIBUTES``.
         service_name: The resource's ``service.name``.
@@ -64,7 +75,7 @@ class OTLPBackend(BaseMetricsBackend):
         value_field: The field whose number is the value, if `settings.duration_field` renames it.
 
     Attributes:
-        endpoint: Where requests go, without user, password and query.
+        endpoint: Where requests go, without user, password, path and query.
         temporality: ``cumulative`` or ``delta``.
 
     Raises:
@@ -102,10 +113,11 @@ class OTLPBackend(BaseMetricsBackend):
         self._bounds = options.bounds_of(buckets)
         self._resource = options.resource_of(resource, service_name)
         check_attributes(self._resource, key="resource")
+        self._timeout = options.timeout_of(timeout)
         self._transport = Transport(
             address,
             options.headers_of(headers),
-            timeout=options.timeout_of(timeout),
+            timeout=self._timeout,
             compression=options.compression_of(compression),
             context=options.context_of(ca_certs, client_cert, client_key, is_needed=address.url.startswith("https:")),
         )
@@ -118,13 +130,15 @@ class OTLPBackend(BaseMetricsBackend):
     def _begin(self) -> None:
         """Set what belongs to one process, and to the sums that it counts."""
         self._lock = threading.RLock()
-        self._discarded = self._warnings = self._overflowed = 0
+        self._log = QuietLog()
+        self._discarded = self._warnings = self._overflowed = self._refused_points = 0
         self._series.clear()
         self._sums: dict[Key, Points] = {}
         self._start: int | None = None
         self._until = 0
-        own = {_INSTANCE: str(uuid.uuid4()), "process.pid": os.getpid()}
-        self._shared = {**own, **self._resource}
+        process = os.getpid()
+        self._shared = {_INSTANCE: str(uuid.uuid4()), "process.pid": process, **self._resource}
+        self._process = process  # last: another thread that sees it must not find what is the parent's
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -137,12 +151,14 @@ class OTLPBackend(BaseMetricsBackend):
         Returns:
             For each metric whether the server has it; those without a number, negative amounts, and what the server
             refuses are rejected. Which points it refused a server does not say: for so many points, the largest, the
-            metrics are rejected, so that none is called stored that is not.
+            metrics are rejected, so that none is called stored that is not. Cumulative sums are rejected only together
+            with all points, since the next request repeats them.
 
         Raises:
             BatchTooLarge: When the server refuses the request; smaller ones find the metric that is to blame.
             BackendUnavailable: When it does not answer, asks for a pause, or refuses us.
         """
+        self.after_fork()
         with self._lock:
             if self._is_disabled:
                 self._discarded += len(metrics)
@@ -159,26 +175,38 @@ class OTLPBackend(BaseMetricsBackend):
             return results
 
     def stats(self) -> dict[str, int]:
-        """Return ``series``, ``overflowed`` (metrics beyond `max_series`), ``warnings`` (of the server), ``discarded``.
+        """Return ``series``, ``overflowed`` (metrics beyond `max_series`), ``warnings`` (of the server), and more.
 
-        The last is how many metrics were thrown away because of ``OTEL_SDK_DISABLED``.
+        ``refused_points`` are those of totals that it did not take, ``discarded`` the metrics that were thrown away
+        because of ``OTEL_SDK_DISABLED``.
         """
         return {
             "series": len(self._series),
             "overflowed": self._overflowed,
             "warnings": self._warnings,
+            "refused_points": self._refused_points,
             "discarded": self._discarded,
         }
 
-    def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - nothing here waits for others
-        """Close the connection; idempotent. A later batch opens it again, and sums go on."""
-        with self._lock:
-            self._transport.close()
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection; idempotent. A later batch opens it again, and sums go on.
+
+        Args:
+            timeout: The longest wait for another thread that is sending, in seconds; None for the backend's own. One
+                that sends for longer keeps the connection.
+        """
+        self.after_fork()
+        if self._lock.acquire(timeout=self._timeout if timeout is None else max(0.0, timeout)):
+            try:
+                self._transport.close()
+            finally:
+                self._lock.release()
 
     def after_fork(self) -> None:
-        """Begin anew in a child: the parent's sums, and its connection, are the parent's."""
-        self._transport.forget()
-        self._begin()
+        """Begin anew in a child, whose sums and connection are its own; done by the child's first batch, too."""
+        if self._process != os.getpid():
+            self._transport.forget()
+            self._begin()
 
     def _send(self, batch: Batch) -> list[tuple[list[int], Reject]]:
         """Send a batch; return which of its metrics the server refused."""
@@ -198,11 +226,27 @@ class OTLPBackend(BaseMetricsBackend):
             return [(sources[0], _refused(answer, alone=len(sources) == len(sources[0]) == 1))]
         verdict = verdict_of(answer.kind, answer.body)
         self._warnings += bool(verdict.words) and not verdict.rejected
+        detail = f"{verdict.rejected} of {len(sources)} points refused: {verdict.words}"
         if verdict.rejected < len(sources):
             self._commit(window, points, has_sums=batch.last > 0)
-        detail = f"{verdict.rejected} of {len(sources)} points refused: {verdict.words}"
+            sources = self._heed(verdict, batch, len(sources))
         largest = sorted(sources, key=len, reverse=True)[: verdict.rejected]
         return [(places, Reject("partial_success", detail)) for places in largest]
+
+    def _heed(self, verdict: Verdict, batch: Batch, count: int) -> list[list[int]]:
+        """Return what a server that refused some of so many points can have lost; of the rest, tell what it said.
+
+        What it refused of cumulative sums is in the totals of the next request, so it is not lost.
+        """
+        if self.temporality != "cumulative":
+            return batch.point_sources()
+        levels = batch.point_sources(of_gauges=True)
+        repeated = verdict.rejected - len(levels)
+        if repeated > 0:
+            self._refused_points += repeated
+            told = f"the OTLP server refused {verdict.rejected} of {count} points, its own log says why"
+            self._log.tell("partial_success", f"{told}; the next totals have what these counted")
+        return levels
 
     def _window(self, batch: Batch) -> Window:
         """Return the time that a batch speaks of: that of its metrics, though never before what was sent already.
@@ -246,8 +290,7 @@ def _refused(answer: Answer, *, alone: bool) -> Reject:
 
 
 def _check(max_series: int, value_field: str) -> None:
-    if type(max_series) is not int or max_series < 1:
-        raise ConfigurationError("max_series must be a whole number of at least 1")
+    check_counts(max_series=max_series)
     if not isinstance(value_field, str):
         raise ConfigurationError(f"value_field must be a str, not {type(value_field).__name__}")
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from time_execution.argument_check import check_timeouts, check_use
 from time_execution.exceptions import ConfigurationError
 
 Compression = Literal["gzip", "none"]
@@ -37,13 +38,18 @@ class Endpoint(NamedTuple):
 
     Attributes:
         url: With the path and the query, and without a password.
-        shown: The same without the query, which may hold a key.
+        shown: Scheme, host and port only: the path and the query may hold a key.
         login: The header that a user in the address stands for; empty without one.
     """
 
     url: str
     shown: str
     login: dict[str, str]
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether there is nothing in it but what is shown and the path of the specification."""
+        return self.url == f"{self.shown}{_PATH}"
 
 
 def is_disabled() -> bool:
@@ -92,8 +98,7 @@ def headers_of(given: Any) -> dict[str, str]:
 def timeout_of(given: Any) -> float:
     """Return the longest wait for an answer, in seconds; the variable is in milliseconds."""
     if given is not None:
-        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < math.inf:
-            raise ConfigurationError("timeout must be a number of seconds above 0")
+        check_timeouts(timeout=given)
         return float(given)
     key, text = _own_or_general("TIMEOUT")
     if text is None:
@@ -150,9 +155,7 @@ def context_of(
     """
     given = {"ca_certs": ca_certs, "client_cert": client_cert, "client_key": client_key}
     if not is_needed:
-        named = next((key for key, value in given.items() if value is not None), None)
-        if named is not None:
-            raise ConfigurationError(f"{named} has no meaning with an endpoint of http://")
+        check_use("with an endpoint of http://", **given)
         return None
     variables = {"ca_certs": "CERTIFICATE", "client_cert": "CLIENT_CERTIFICATE", "client_key": "CLIENT_KEY"}
     files = {key: (key, value) if value else _own_or_general(variables[key]) for key, value in given.items()}
@@ -230,9 +233,9 @@ def _parsed(text: Any, key: str, *, tls: bool | None, path: str) -> Endpoint:
         port = DEFAULT_PORT
     place = f"[{host}]" if ":" in host else host
     base = url.path.rstrip("/")
-    full = base if base.endswith(path) else f"{base}{path}"
-    shown = f"{url.scheme}://{place}{'' if port is None else f':{port}'}{full or '/'}"
-    return Endpoint(f"{shown}?{url.query}" if url.query else shown, shown, _login_of(url))
+    full = url.path if not path else base if base.endswith(path) else f"{base}{path}"
+    shown = f"{url.scheme}://{place}{'' if port is None else f':{port}'}"
+    return Endpoint(f"{shown}{full or '/'}{f'?{url.query}' if url.query else ''}", shown, _login_of(url))
 
 
 def _split(text: str) -> SplitResult | None:

@@ -128,11 +128,14 @@ class Batch:
     last: int = 0
     overflowed: int = 0
 
-    def point_sources(self) -> list[list[int]]:
-        """Return, for each point, which metrics of the batch it came from."""
+    def point_sources(self, *, of_gauges: bool = False) -> list[list[int]]:
+        """Return, for each point or for those of gauges only, which metrics of the batch it came from."""
         found = []
         for key, places in self.sources.items():
-            found += [[place] for place in places] if key.shape == "gauge" else [places]
+            if key.shape == "gauge":
+                found += [[place] for place in places]
+            elif not of_gauges:
+                found.append(places)
         return found
 
 
@@ -186,14 +189,14 @@ class SeriesMaker:
         kind = metric.kind
         number = 1 if kind == "event" else number_of(metric.get(number_field(metric, self._value_field)))
         if number is None:
-            return Reject("no_number", "a metric of OTLP needs a number")
+            return Reject("no number", "a metric of OTLP needs a number")
         moment = _moment_of(metric.get(TIMESTAMP), now)
         if kind not in _ADDED_UP:
             levels = self._points(metric, "gauge", batch, place, Levels)
             levels.points.append((moment, number))
             return None
         if not 0 <= number < math.inf:
-            return Reject("no_amount", f"a {kind} must be 0 or more, and finite")
+            return Reject("no amount", f"a {kind} must be 0 or more, and finite")
         batch.first, batch.last = min(batch.first, moment), max(batch.last, moment)
         if kind == "timing":
             self._observe(metric, number / _MS, moment, batch, place)
@@ -245,8 +248,8 @@ class SeriesMaker:
             self._names.add(key.name)
             return key
         batch.overflowed += 1
-        is_known = key.name in self._names
-        name, unit = (key.name, key.unit) if is_known else (OVERFLOW_NAME, "")
+        name = key.name if key.name in self._names else OVERFLOW_NAME
+        unit = key.unit if key.shape == "histogram" else ""  # of others there may be any number
         return Key(key.shape, name, unit, self._host, ((OVERFLOW, bool, True),))
 
 

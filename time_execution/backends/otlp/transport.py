@@ -35,7 +35,7 @@ _SERVER = "the OTLP server"
 _ADVICE = "check endpoint and headers"
 _BAD_REQUEST = 400
 
-# Whether this thread sends what urllib3 would show in its lines for debugging: the query, which may hold a key.
+# Whether this thread sends what urllib3 would show in its lines for debugging: path and query, which may hold a key.
 _hushed = threading.local()
 logging.getLogger("urllib3.connectionpool").addFilter(lambda _: not getattr(_hushed, "now", False))
 
@@ -60,7 +60,7 @@ class Transport:
     Args:
         endpoint: Where to.
         headers: Sent with each request.
-        timeout: The longest wait for a connection and for the answer, in seconds.
+        timeout: The longest wait for a connection and for each read of the answer, in seconds.
         compression: How messages are packed.
         context: For TLS; None without it.
     """
@@ -88,7 +88,8 @@ class Transport:
     def post(self, message: bytes) -> Answer:
         """Send a message and return the answer: a success, or a refusal of this very message.
 
-        Blocks up to twice the time-out.
+        Blocks up to the time-out for the connection, and for each read of the answer: longer where a server sends its
+        header a byte at a time.
 
         Raises:
             BackendError: When there is no answer, or one that is not about the message.
@@ -154,8 +155,8 @@ class Transport:
 
 @contextmanager
 def _hush(endpoint: Endpoint) -> Iterator[None]:
-    """Keep urllib3 from logging an address with a query."""
-    _hushed.now = endpoint.url != endpoint.shown
+    """Keep urllib3 from logging an address with a query, or with a path of its own."""
+    _hushed.now = not endpoint.is_usual
     try:
         yield
     finally:

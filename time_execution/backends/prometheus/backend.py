@@ -11,6 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import address_of
+from time_execution.argument_check import (
+    check_counts,
+    check_ports,
+    check_seconds,
+    check_switches,
+    check_timeouts,
+    check_use,
+)
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.prometheus import options
 from time_execution.backends.prometheus.delivery_stats import DeliveryStats
@@ -21,7 +29,8 @@ from time_execution.backends.prometheus.pushgateway import Pushgateway
 from time_execution.backends.prometheus.shared import SharedStore
 from time_execution.backends.prometheus.store import MemoryStore, Store
 from time_execution.backends.prometheus.tally import Tally
-from time_execution.exceptions import BackendError, ConfigurationError
+from time_execution.backends.prometheus.turn import Turn
+from time_execution.exceptions import BackendError, BackendUnavailable, ConfigurationError
 from time_execution.file_path import to_file
 from time_execution.forking import hold_forks_up
 from time_execution.guard import Step
@@ -37,6 +46,9 @@ _ALONE = (
     "each of them shows the totals of all"
 )
 _MOST_LETTERS = 200
+_JOB = "time_execution"
+_PUSH_INTERVAL = 15.0
+_TIMEOUT = 10.0
 _CLASH = Reject("name clash", "its name is taken by metrics of another kind; rename one of them")
 
 
@@ -63,23 +75,25 @@ class PrometheusBackend(BaseMetricsBackend):
         address: What to listen on; by default 127.0.0.1.
         exporter_token: Serve only those who send it as a bearer token.
         pushgateway: The URL of a Pushgateway to push to: every `push_interval`, when flushed, and at the end.
-        job: The label ``job`` of what is pushed.
+        job: The label ``job`` of what is pushed; by default ``time_execution``.
         instance: The label ``instance`` of what is pushed; by default the host's name.
         username: For the gateway, if it wants basic authentication.
         password: The same.
-        push_interval: The least pause between two pushes, in seconds.
+        push_interval: The least pause between two pushes, in seconds; by default 15.
         exemplars: Whether the fields ``trace_id`` and ``span_id`` make a call an example of its bucket.
         ttl: A series goes when nothing was added to it for so many seconds; None for never.
         value_field: The field that holds the number, if `settings.duration_field` renames it.
         self_metrics: What returns the accounting of delivery, usually `time_execution.stats`, to be shown, too.
-        timeout: The longest wait for the gateway, or for another process at the file, in seconds.
+        timeout: The longest wait for each read from the gateway, or for another process at the file, in seconds; by
+            default 10.
 
     Attributes:
         registry: Where the totals are shown.
         path: The shared file, absolute; None when there is none.
 
     Raises:
-        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
+        ConfigurationError: When an argument is wrong, or of no use without another one, or no file can ever be written
+            at the path.
 
     Example:
         >>> backend = PrometheusBackend()
@@ -104,38 +118,44 @@ class PrometheusBackend(BaseMetricsBackend):
         address: str | None = None,
         exporter_token: str | None = None,
         pushgateway: str | None = None,
-        job: str = "time_execution",
+        job: str | None = None,
         instance: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        push_interval: float = 15.0,
+        push_interval: float | None = None,
         exemplars: bool = True,
         ttl: float | None = None,
         value_field: str = "value",
         self_metrics: Callable[[], Mapping[str, Any]] | None = None,
-        timeout: float = 10.0,
+        timeout: float | None = None,
     ) -> None:
-        options.check_flags(exemplars=exemplars)
+        check_switches(exemplars=exemplars)
         options.check_text("value_field", value_field)
         bounds, prefix, fields = options.buckets_of(buckets), options.namespace_of(namespace), options.labels_of(labels)
         self.path = None if path is None else to_file(path)
         self.port, self.address = port, "127.0.0.1" if address is None else address
         self._exporter = self._make_exporter(address, exporter_token)
+        if pushgateway is None and path is None:
+            check_use("without pushgateway or path", timeout=timeout)
+        timeout = _TIMEOUT if timeout is None else timeout
+        check_timeouts(timeout=timeout)
         self._gateway = _make_gateway(
             pushgateway, job=job, instance=instance, login=(username, password), interval=push_interval, timeout=timeout
         )
+        if self._gateway is not None:
+            options.check_group(fields)
         self._mapper = Mapper(labels=fields, bounds=bounds, exemplars=exemplars, value_field=value_field)
         self._delivery = _make_delivery(self_metrics)
         self._store = _make_store(self.path, max_series, ttl=ttl, timeout=timeout)
         self.registry = attach(self._store, registry, namespace=prefix, bounds=bounds)
-        self._log, self._upkeep, self._is_alone = QuietLog(), threading.Lock(), False
+        self._log, self._upkeep, self._is_alone = QuietLog(), Turn(), False
         hold_forks_up(self)
 
     def _make_exporter(self, address: str | None, token: str | None) -> Exporter | None:
         if self.port is None:
-            options.check_without("port", address=address, exporter_token=token)
+            check_use("without port", address=address, exporter_token=token)
             return None
-        options.check_port(self.port)
+        check_ports(port=self.port)
         options.check_text("address", address, is_optional=True)
         options.check_text("exporter_token", token, is_optional=True)
         return Exporter(lambda: wsgi_app(self.registry), address=self.address, port=self.port, token=token)
@@ -166,7 +186,8 @@ class PrometheusBackend(BaseMetricsBackend):
         if self._is_alone:
             self._is_alone = False  # once in a process: it may be meant so
             self._log.tell("alone", _ALONE)
-        self.idle()
+        # Whatever it raises, the batch counts already: sent again, it would count twice.
+        Step(self.idle, kind="backend", label="PrometheusBackend", raises=False).attempt()
         if refused:
             _, name, _ = min(refused)
             self._log.tell("clash", f"Prometheus metrics called {name[:_MOST_LETTERS]!r} are refused: {_CLASH.detail}")
@@ -177,18 +198,16 @@ class PrometheusBackend(BaseMetricsBackend):
     def idle(self) -> None:
         """Serve if nobody does, push if it is time, tell of delivery; one thread does it, and none waits for it.
 
-        A push blocks its thread for up to `timeout` seconds.
+        A push blocks its thread for up to `timeout` seconds, for connecting and for each read.
         """
-        if not self._upkeep.acquire(blocking=False):
-            return
-        try:
+        with self._upkeep.take(0.0) as is_ours:
+            if not is_ours:
+                return
             if self._delivery is not None:
                 self._tell_of(self._delivery)
             self._serve()
             if self._gateway is not None:
                 self._gateway.push_if_due(self.registry)
-        finally:
-            self._upkeep.release()
 
     def _tell_of(self, delivery: DeliveryStats) -> None:
         news = Step(delivery.news, kind="backend", label="PrometheusBackend.self_metrics", raises=False).attempt()
@@ -203,8 +222,8 @@ class PrometheusBackend(BaseMetricsBackend):
         The first metric does the same, so only a process that measures nothing itself calls it. Where the port is
         taken, every second batch or idle moment of the worker tries again, so that one process is followed by another.
         """
-        with self._upkeep:
-            return self._serve()
+        with self._upkeep.take() as is_ours:
+            return self._serve() if is_ours else bool(self._exporter)
 
     def _serve(self) -> bool:
         exporter = self._exporter
@@ -226,15 +245,18 @@ class PrometheusBackend(BaseMetricsBackend):
         return render(self.registry, accept)
 
     def push(self) -> None:
-        """Push the totals to the gateway now; blocks up to `timeout` seconds.
+        """Push the totals to the gateway now; blocks up to `timeout` seconds for connecting and for each read.
 
         Raises:
             BackendUnavailable: When that failed; its class says how.
+            BackendRejected: When the gateway will never take these totals.
             ConfigurationError: When there is no `pushgateway`.
         """
         if self._gateway is None:
             raise ConfigurationError("push() has no meaning without pushgateway")
-        with self._upkeep:
+        with self._upkeep.take() as is_ours:
+            if not is_ours:
+                raise BackendUnavailable("called from within a push")
             self._gateway.push(self.registry)
 
     def stats(self) -> dict[str, Any]:
@@ -250,17 +272,17 @@ class PrometheusBackend(BaseMetricsBackend):
         }
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Push what is new, if there is a gateway; False when that failed, or took too long."""
+        """Push what is new, if there is a gateway; False when that failed, or took too long.
+
+        Called by a signal handler in the middle of a push of the same thread, it is False at once. The time limits the
+        wait for another thread, and then connecting and each read: a gateway that answers byte by byte takes longer.
+        """
         if self._gateway is None:
             return True
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._upkeep.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            return False
-        try:
+        with self._upkeep.take(timeout) as is_ours:
             left = None if deadline is None else deadline - time.monotonic()
-            return self._gateway.push_if_new(self.registry, left)
-        finally:
-            self._upkeep.release()
+            return is_ours and self._gateway.push_if_new(self.registry, left)
 
     def close(self, timeout: float | None = None) -> None:
         """Push what is new, stop serving and close the file; idempotent, and undone by the next batch."""
@@ -275,7 +297,7 @@ class PrometheusBackend(BaseMetricsBackend):
 
     def after_fork(self) -> None:
         """Begin afresh in a forked child; the parent goes on serving and pushing."""
-        self._upkeep = threading.Lock()
+        self._upkeep = Turn()
         self._is_alone = self.path is None
         self._log.after_fork()
         for part in (self._store, self._exporter, self._gateway, self._delivery):
@@ -286,19 +308,22 @@ class PrometheusBackend(BaseMetricsBackend):
 def _make_gateway(
     url: str | None,
     *,
-    job: str,
+    job: str | None,
     instance: str | None,
     login: tuple[str | None, str | None],
-    interval: float,
+    interval: float | None,
     timeout: float,
 ) -> Pushgateway | None:
-    options.check_text("job", job)
-    options.check_seconds("push_interval", interval)
-    options.check_seconds("timeout", timeout)
+    username, password = login
     if url is None:
-        options.check_without("pushgateway", instance=instance, username=login[0], password=login[1])
+        unread = {"job": job, "instance": instance, "username": username, "password": password}
+        check_use("without pushgateway", **unread, push_interval=interval)
         return None
-    bare, credentials = options.gateway_of(url, *login)
+    job = _JOB if job is None else job
+    interval = _PUSH_INTERVAL if interval is None else interval
+    options.check_text("job", job)
+    check_seconds(push_interval=interval)
+    bare, credentials = options.gateway_of(url, username, password)
     return Pushgateway(
         bare, job=job, instance=options.instance_of(instance), login=credentials, interval=interval, timeout=timeout
     )
@@ -313,8 +338,9 @@ def _make_delivery(source: Callable[[], Mapping[str, Any]] | None) -> DeliverySt
 
 
 def _make_store(path: Path | None, max_series: int, *, ttl: float | None, timeout: float) -> Store:
-    options.check_count("max_series", max_series)
-    options.check_seconds("ttl", ttl, is_optional=True)
+    check_counts(max_series=max_series)
+    if ttl is not None:
+        check_seconds(ttl=ttl)
     if path is None:
         return MemoryStore(max_series, ttl=ttl)
     return SharedStore(path, max_series, ttl=ttl, timeout=timeout)
@@ -323,4 +349,5 @@ def _make_store(path: Path | None, max_series: int, *, ttl: float | None, timeou
 def _why(trouble: OSError) -> str:
     if trouble.errno == errno.EADDRINUSE:
         return "another process does; its answers lack this one's metrics, unless both name the same file in path"
-    return f"{trouble.strerror or type(trouble).__name__}; check port and address"
+    what = trouble.strerror or type(trouble).__name__
+    return what if trouble.errno == errno.EAGAIN else f"{what}; check port and address"

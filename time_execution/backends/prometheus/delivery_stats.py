@@ -48,6 +48,9 @@ class DeliveryStats:
             return tally
         self._next_look = time.monotonic() + _INTERVAL
         self._found = _numbers(self._source())
+        for series in self._told:
+            if series[0] == "gauge":  # of a backend that is gone nothing waits any more
+                self._found.setdefault(series, 0.0)
         for series, number in self._found.items():
             before = self._told.get(series, 0.0)
             if number == before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import socket
@@ -51,6 +52,8 @@ class Exporter:
             self._next_try = time.monotonic() + _RETRY_INTERVAL
             try:
                 self._listen()
+            except UnicodeError:  # of the codec for host names
+                self.trouble = OSError(errno.EINVAL, "the address is no host's name")
             except OSError as exc:
                 self.trouble = exc
         return self._server is not None
@@ -60,9 +63,13 @@ class Exporter:
         host, port = self._place
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         server_class = type("_ServerOfFamily", (_Server,), {"address_family": family})
-        self._server = make_server(host, port, app, server_class, _Handler)
-        self.trouble = None
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name=THREAD_NAME, daemon=True).start()
+        server: WSGIServer = make_server(host, port, app, server_class, _Handler)
+        try:
+            threading.Thread(target=server.serve_forever, args=(0.1,), name=THREAD_NAME, daemon=True).start()
+        except RuntimeError as exc:  # there are too many, or the interpreter ends
+            server.server_close()
+            raise OSError(errno.EAGAIN, "no thread can be started") from exc
+        self._server, self.trouble = server, None
 
     def stop(self) -> None:
         """Stop serving; idempotent."""

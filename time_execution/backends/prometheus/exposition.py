@@ -12,9 +12,20 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
-from time_execution.backends.prometheus.tally import LATEST, OWN_PREFIX, WHOLE, Cell, Labels, Part, Series, Tally
+from time_execution.backends.prometheus.tally import (
+    LATEST,
+    OWN_PREFIX,
+    WHOLE,
+    Cell,
+    Labels,
+    Part,
+    Series,
+    Tally,
+    is_about_us,
+)
 from time_execution.exceptions import BackendError, BackendTimeout, BackendUnavailable, ConfigurationError
 from time_execution.extra import extra
+from time_execution.guard import Failed, Step
 from time_execution.http_answer import error_of
 
 with extra("prometheus"):
@@ -47,22 +58,27 @@ _HELP = {
     f"{OWN_PREFIX}errors": "What hooks and backends raised on the call path.",
     f"{OWN_PREFIX}store_errors": "How often the metrics could not be read, or were lost.",
 }
+_REGISTRY = "PrometheusBackend.registry"
 _GATEWAY_ADVICE = "check pushgateway, username and password"
 
 _collectors: weakref.WeakKeyDictionary[CollectorRegistry, dict[str, Collector]] = weakref.WeakKeyDictionary()
 
 
 class Collector:
-    """Gives the totals of one store, or of several that share a registry, to whoever scrapes it. Thread-safe.
+    """Gives the totals of the stores of one namespace to whoever scrapes their registry. Thread-safe.
+
+    Metrics about ourselves have no namespace: those of all stores in the registry are shown by its first collector.
 
     Args:
         namespace: Put before each name, but for those of metrics about ourselves.
         bounds: The upper bounds of the buckets, in seconds; those that a store has in addition are shown, too.
+        peers: The collectors in the registry by namespace, this one among them once it is registered.
     """
 
-    def __init__(self, namespace: str, bounds: Iterable[float]) -> None:
+    def __init__(self, namespace: str, bounds: Iterable[float], peers: Mapping[str, Collector]) -> None:
         self._prefix = f"{namespace}_" if namespace else ""
         self._bounds = {*bounds, inf}
+        self._peers = peers
         self._stores: dict[Any, Store] = {}
 
     def attach(self, store: Store) -> None:
@@ -78,10 +94,7 @@ class Collector:
 
     def collect(self) -> Iterator[Family]:
         """Yield the families with their samples; a store that fails counts its failures itself, and hides no other."""
-        total = Tally()
-        for store in list(self._stores.values()):
-            with contextlib.suppress(BackendError):
-                total.merge(store.read(), latest=LATEST)
+        total = self._total()
         timings = {series: parts for series, parts in total.items() if series[0] == "timing"}
         if timings:
             yield from self._timing_families(timings)
@@ -91,6 +104,21 @@ class Collector:
                 others[kind, name].append((labels, parts[WHOLE]))
         for (kind, name), cells in others.items():
             yield self._number_family(kind, name, cells)
+
+    def _total(self) -> Tally:
+        collectors = list(self._peers.values())
+        is_first = self in collectors[:1]
+        stores = dict(self._stores)
+        if is_first:
+            for peer in collectors:
+                stores |= peer._stores  # noqa: SLF001 - of the same class
+        total = Tally()
+        for key, store in stores.items():
+            with contextlib.suppress(BackendError):
+                for series, parts in store.read().items():
+                    if is_first if is_about_us(series) else key in self._stores:
+                        total.absorb(series, parts, latest=LATEST)
+        return total
 
     def _timing_families(self, timings: Mapping[Series, dict[Part, Cell]]) -> Iterator[Family]:
         names = _label_names(labels for _, _, labels in timings)
@@ -119,7 +147,7 @@ class Collector:
 
     def _number_family(self, kind: str, name: str, cells: list[tuple[Labels, Cell]]) -> Family:
         names = _label_names(labels for labels, _ in cells)
-        shown = name if name.startswith(OWN_PREFIX) else f"{self._prefix}{name}"
+        shown = name if is_about_us((kind, name, ())) else f"{self._prefix}{name}"
         family: CounterMetricFamily | GaugeMetricFamily
         if kind == "counter":
             family = CounterMetricFamily(shown, _HELP.get(name, "Counted by the application."), labels=names)
@@ -142,7 +170,7 @@ def attach(store: Store, registry: CollectorRegistry | None, *, namespace: str, 
         raise ConfigurationError(f"registry must be a CollectorRegistry, not {type(registry).__name__}")
     collectors = _collectors.setdefault(registry, {})
     if namespace not in collectors:
-        collector = Collector(namespace, bounds)
+        collector = Collector(namespace, bounds, collectors)
         try:
             registry.register(collector)
         except ValueError as exc:
@@ -175,24 +203,42 @@ def push(
     login: tuple[str, str] | None,
     timeout: float,
 ) -> None:
-    """Replace what a Pushgateway holds of a group by what a registry holds. Blocks up to `timeout` seconds.
+    """Replace what a Pushgateway holds of a group by what a registry holds.
+
+    Blocks up to `timeout` seconds for connecting and for each read.
 
     Raises:
         BackendUnavailable: When that failed; its class says how.
+        BackendRejected: When the gateway will never take it.
     """
+    families = Step(lambda: [*registry.collect()], kind="backend", label=_REGISTRY, raises=False).attempt()
+    if isinstance(families, Failed):  # an application's own collectors may raise anything
+        raise BackendUnavailable(f"a collector in the registry raised {families.error}")
     handler = default_handler if login is None else _with_login(*login)
     try:
-        push_to_gateway(gateway, job, registry, dict(grouping_key), timeout=timeout, handler=handler)
+        push_to_gateway(gateway, job, _Collected(families), dict(grouping_key), timeout=timeout, handler=handler)
     except HTTPError as exc:
         with exc:  # it holds the connection
             error = error_of(exc.code, dict(exc.headers), server="the Pushgateway", advice=_GATEWAY_ADVICE)
         raise error from exc
     except TimeoutError as exc:
         raise BackendTimeout(f"the Pushgateway did not answer within {timeout:g} s") from exc
-    except (OSError, HTTPException) as exc:
+    except (OSError, HTTPException, UnicodeError) as exc:  # the last is of the codec for host names
         if isinstance(getattr(exc, "reason", None), TimeoutError):
             raise BackendTimeout(f"the Pushgateway did not answer within {timeout:g} s") from exc
         raise BackendUnavailable("the Pushgateway cannot be reached; check pushgateway and that it runs") from exc
+
+
+class _Collected(CollectorRegistry):
+    """What the collectors of a registry gave once."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the families."""
+        yield from self._families
 
 
 def _with_login(username: str, password: str) -> Callable[..., Callable[[], None]]:

@@ -168,8 +168,9 @@ def family_of(name: str, kind: str, unit: str | None) -> tuple[str, float]:
 
 
 def _moment(metric: Metric) -> int:
-    moment = metric.get(TIMESTAMP)
-    return moment if type(moment) is int and 0 <= moment < 1 << 63 else time.time_ns()
+    """Return when a metric was taken; one that is still to come would outlast all that follow until then."""
+    moment, now = metric.get(TIMESTAMP), time.time_ns()
+    return moment if type(moment) is int and 0 <= moment <= now else now
 
 
 def _exemplar(metric: Metric, seconds: float) -> Exemplar | None:

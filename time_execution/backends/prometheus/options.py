@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from time_execution.backends.prometheus.tally import OWN_PREFIX
 from time_execution.exceptions import ConfigurationError
 
 BUCKETS = (
@@ -21,11 +22,11 @@ begins at 5 ms, before which most functions end."""
 _NAMESPACE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 _NO_LETTER = re.compile(r"[^a-zA-Z0-9_]+")
 _RESERVED = {"function", "outcome", "le", "quantile", "name", "backend"}
-_HIGHEST_PORT = 65_535
+_GROUP = {"job", "instance"}
 
 
 def labels_of(labels: str | Sequence[str]) -> dict[str, str]:
-    """Return the field of each label.
+    """Return the field of each label, sorted: in whatever order they are given, they make the same series.
 
     Raises:
         ConfigurationError: When two fields make one label, or a label is one of ours.
@@ -43,7 +44,17 @@ def labels_of(labels: str | Sequence[str]) -> dict[str, str]:
             raise ConfigurationError(f"labels: {field!r} is used by the metrics themselves; rename the field")
         if found.setdefault(label, field) != field:
             raise ConfigurationError(f"labels: {found[label]!r} and {field!r} make one label; rename one of them")
-    return found
+    return dict(sorted(found.items()))
+
+
+def check_group(labels: Iterable[str]) -> None:
+    """Refuse labels by which a Pushgateway groups what is pushed: it refuses metrics that have them as well.
+
+    Raises:
+        ConfigurationError: Naming the label.
+    """
+    for label in _GROUP.intersection(labels):
+        raise ConfigurationError(f"labels: {label} is set by pushgateway for all that is pushed; rename the field")
 
 
 def buckets_of(buckets: Sequence[float]) -> tuple[float, ...]:
@@ -72,6 +83,8 @@ def namespace_of(namespace: str) -> str:
     given: Any = namespace
     if not isinstance(given, str) or (given and not _NAMESPACE.fullmatch(given)):
         raise ConfigurationError("namespace must be empty, or letters, digits and _ that start with a letter")
+    if f"{given}_".startswith(OWN_PREFIX):
+        raise ConfigurationError(f"namespace: names that begin with {OWN_PREFIX} are our own; choose another one")
     return namespace
 
 
@@ -111,62 +124,6 @@ def check_text(key: str, value: Any, *, is_optional: bool = False) -> None:
         return
     given = "an empty text" if isinstance(value, str) else type(value).__name__
     raise ConfigurationError(f"{key} must be a text, not {given}")
-
-
-def check_seconds(key: str, value: Any, *, is_optional: bool = False) -> None:
-    """Refuse what is no number of seconds above 0.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    if is_optional and value is None:
-        return
-    if type(value) not in {int, float} or not 0 < value < float("inf"):
-        shown = value if type(value) in {int, float} else type(value).__name__
-        raise ConfigurationError(f"{key} must be a number of seconds above 0, got {shown}")
-
-
-def check_count(key: str, value: Any, *, most: int | None = None) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    if type(value) is not int or value < 1 or (most is not None and value > most):
-        bound = "" if most is None else f" and at most {most}"
-        shown = value if type(value) is int else type(value).__name__
-        raise ConfigurationError(f"{key} must be a whole number of at least 1{bound}, got {shown}")
-
-
-def check_flags(**flags: Any) -> None:
-    """Refuse what is neither True nor False.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    for key, value in flags.items():
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{key} must be true or false, not {type(value).__name__}")
-
-
-def check_without(owner: str, **given: Any) -> None:
-    """Refuse options that nothing would read, since the one that they belong to is not given.
-
-    Raises:
-        ConfigurationError: Naming both.
-    """
-    for key, value in given.items():
-        if value is not None:
-            raise ConfigurationError(f"{key} has no meaning without {owner}")
-
-
-def check_port(port: Any) -> None:
-    """Refuse what is no port.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    check_count("port", port, most=_HIGHEST_PORT)
 
 
 def instance_of(instance: str | None) -> str:

@@ -44,6 +44,8 @@ def claim(database: Path) -> int:
 def dead(database: Path, owners: Iterable[int]) -> set[int]:
     """Return those of some processes that have ended; none where the platform cannot tell.
 
+    Several processes may ask at once: each takes a shared lock, which keeps no other from asking.
+
     Raises:
         OSError: When the file beside the database cannot be made.
     """
@@ -69,7 +71,7 @@ def _open(database: Path) -> int:
 
 def _is_locked(descriptor: int, owner: int) -> bool:
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, owner)
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, owner)
     except OSError:
         return True
     fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, owner)

@@ -22,7 +22,7 @@ class Pushgateway:
         instance: The label ``instance`` of the group.
         login: User name and password; None for none.
         interval: The least pause between two pushes, in seconds.
-        timeout: The longest wait for the gateway, in seconds.
+        timeout: The longest wait for the gateway, in seconds: for connecting, and for each read.
 
     Attributes:
         failures: How many pushes failed.
@@ -56,6 +56,7 @@ class Pushgateway:
 
         Raises:
             BackendUnavailable: When that failed; its class says how.
+            BackendRejected: When the gateway will never take these totals.
         """
         self._next_push = time.monotonic() + self._interval
         self._is_due = False
@@ -68,10 +69,11 @@ class Pushgateway:
                 login=self._login,
                 timeout=self._timeout if timeout is None else min(self._timeout, max(timeout, 0.001)),
             )
-        except BackendError as exc:
+        except Exception as exc:
             self._is_due = True
             self.failures += 1
-            self._log.tell("push", f"Prometheus metrics were not pushed: {exc}; they are pushed again later")
+            why = exc if isinstance(exc, BackendError) else type(exc).__name__
+            self._log.tell("push", f"Prometheus metrics were not pushed: {why}; the next push tries them again")
             raise
 
     def push_if_new(self, registry: Any, timeout: float | None = None) -> bool:

@@ -7,6 +7,7 @@ then, and nothing is ever collected from files of dead processes. Levels are kep
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Hashable
@@ -49,8 +50,8 @@ _INSERT = "INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDA
 _ADD = _INSERT + "value = value + excluded.value, exemplar = coalesce(excluded.exemplar, exemplar)"
 _RENEW = (
     _INSERT
-    + """value = CASE WHEN excluded.moment >= moment THEN excluded.value ELSE value END,
-    moment = max(moment, excluded.moment)"""
+    + """value = CASE WHEN excluded.moment >= moment OR moment > now_ns() THEN excluded.value ELSE value END,
+    moment = CASE WHEN excluded.moment >= moment OR moment > now_ns() THEN excluded.moment ELSE moment END"""
 )
 _TOTALS = """SELECT id, kind, name, labels, owner, failed, bound, count, value, moment, exemplar
 FROM series JOIN cells ON series = id WHERE seen >= ?"""
@@ -168,6 +169,7 @@ class SharedStore(Store):
                 check_same_thread=False,
             )
             try:
+                connection.create_function("now_ns", 0, time.time_ns)
                 _set_up(connection, self._path.name, deadline=time.monotonic() + self._timeout)
             except BaseException:
                 connection.close()
@@ -179,7 +181,7 @@ class SharedStore(Store):
         with transaction(connection):
             self._learn(connection, tally)
             placed = self._catalogue.place(tally)
-            now = int(time.time())
+            now = _now()
             self._enter(connection, placed.tally, now)
             us = owner.claim(self._path) if any(series[0] in LEVELS for series in placed.tally) else _EVERYBODY
             for statement, rows in self._rows(placed.tally, us).items():
@@ -203,7 +205,9 @@ class SharedStore(Store):
             "SELECT id, kind, name, labels FROM series WHERE id > ? ORDER BY id", (self._last_id,)
         )
         for id_, kind, name, labels in found:
-            self._catalogue.enter((kind, name, _labels(labels)), id_)
+            series = (kind, name, _labels(labels))
+            if series not in self._catalogue:  # an earlier release entered it once for each order of its labels
+                self._catalogue.enter(series, id_)
             self._last_id = id_
         self._generation = generation
 
@@ -238,6 +242,8 @@ class SharedStore(Store):
         connection.executemany("DELETE FROM cells WHERE owner = ?", [(number,) for number in gone])
         ids = connection.execute(_EMPTY_LEVELS).fetchall() if gone else []
         if self._ttl is not None:
+            # From before the machine was started, or of a release that took the time of day.
+            connection.execute("UPDATE series SET seen = ? WHERE seen > ?", (now, now))
             ids += connection.execute("SELECT id FROM series WHERE seen < ?", (now - self._ttl,)).fetchall()
         if ids:
             connection.executemany("DELETE FROM cells WHERE series = ?", ids)
@@ -246,7 +252,7 @@ class SharedStore(Store):
 
     def _totals(self, connection: sqlite3.Connection) -> Tally:
         """Return the totals of all processes, and the levels of those that live."""
-        oldest = -1 if self._ttl is None else time.time() - self._ttl
+        oldest = -math.inf if self._ttl is None else _now() - self._ttl
         with transaction(connection, writes=False):
             rows = connection.execute(_TOTALS, (oldest,)).fetchall()
         gone = owner.dead(self._path, {row[4] for row in rows} - {_EVERYBODY})
@@ -300,8 +306,13 @@ def _is_new(connection: sqlite3.Connection, name: str) -> bool:
     return True
 
 
+def _now() -> int:
+    """Return the seconds since the machine was started, the same in all processes, whoever sets its clock."""
+    return int(time.monotonic())
+
+
 def _labels(text: str) -> Labels:
-    return tuple((name, value) for name, value in json.loads(text))
+    return tuple(sorted((name, value) for name, value in json.loads(text)))
 
 
 def _cell(count: int, value: float, moment: int, exemplar: str | None) -> Cell:

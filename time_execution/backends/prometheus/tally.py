@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
@@ -13,7 +14,7 @@ OWN_PREFIX = "timeexecution_"
 """Begins the names of metrics about ourselves."""
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
-"""Names and values of labels, in the order in which they were configured; those without a value are left out."""
+"""Names and values of labels, sorted by name; those without a value are left out."""
 
 Series: TypeAlias = tuple[str, str, Labels]
 """Kind, name and labels. The kind is ``timing``, ``counter``, ``gauge`` or ``value``."""
@@ -73,12 +74,17 @@ class Cell:
     exemplar: Exemplar | None = None
 
     def absorb(self, other: Cell, *, is_latest: bool) -> None:
-        """Add another cell to this one, or let the later of both numbers count."""
+        """Add another cell to this one, or let the later of both numbers count.
+
+        A moment that is still to come, since the clock was set back, is no later than any other.
+        """
         self.count += other.count
         self.exemplar = other.exemplar or self.exemplar
         if not is_latest:
             self.value += other.value
-        elif other.moment >= self.moment:
+            return
+        now = time.time_ns()
+        if _if_past(other.moment, now) >= _if_past(self.moment, now):
             self.value, self.moment = other.value, other.moment
 
 
@@ -160,10 +166,6 @@ class Catalogue:
         """Whether a series is there."""
         return series in self._ids
 
-    def __iter__(self) -> Iterator[Series]:
-        """Iterate over the series."""
-        return iter(self._ids)
-
     def id_of(self, series: Series) -> int:
         """Return the number that a store has given a series; 0 until then."""
         return self._ids[series]
@@ -216,11 +218,20 @@ class Catalogue:
         return kind, _OVERFLOW_NAMES[kind], (("name", OVERFLOW),)
 
 
+def is_about_us(series: Series) -> bool:
+    """Whether a series is about delivery and totals, not the application's own."""
+    kind, name, _ = series
+    return kind != "timing" and name.startswith(OWN_PREFIX)
+
+
+def _if_past(moment: int, now: int) -> int:
+    return moment if moment <= now else 0
+
+
 def _is_extra(series: Series) -> bool:
     """Whether a series has room in any case."""
     _, name, labels = series
-    is_ours = name == OVERFLOW or name.startswith(OWN_PREFIX)
-    return is_ours or (bool(labels) and all(value == OVERFLOW for _, value in labels))
+    return is_about_us(series) or name == OVERFLOW or (bool(labels) and all(value == OVERFLOW for _, value in labels))
 
 
 def _stem(name: str) -> str:

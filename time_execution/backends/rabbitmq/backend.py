@@ -12,11 +12,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from time_execution.address import address_of
+from time_execution.argument_check import check_switches
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.rabbitmq.meaning import error_of
 from time_execution.backends.rabbitmq.options import (
     check_numbers,
-    check_switches,
     check_texts,
     check_type,
     hosts_of,
@@ -172,10 +172,10 @@ class RabbitMQBackend(BaseMetricsBackend):
 
     def _begin(self) -> None:
         """Set what changes as batches are sent."""
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._doubtful: list[_Sent] = []
+        self._doubtful: dict[str, _Sent] = {}
+        self._process = os.getpid()  # last: another thread that sees it must not find the parent's session
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class RabbitMQBackend(BaseMetricsBackend):
         virtual_host = {"virtual_host": address.path[0]} if address.path else {}
         return {"host": [str(host) for host in address.hosts], **virtual_host, **address.login}
 
-    def write_many(self, metrics: Sequence[Metric]) -> Sequence[Result] | None:
+    def write_many(self, metrics: Sequence[Metric]) -> Results:
         """Publish a batch as one message, and wait until the server has confirmed it.
 
         Raises:
@@ -201,23 +201,17 @@ class RabbitMQBackend(BaseMetricsBackend):
             BackendTimeout: When nothing is confirmed in time.
             BackendUnavailable: When the server cannot be reached, goes down, blocks publishers or refuses the message.
         """
-        if not metrics:
-            return None
-        stored, trouble = self._send([metrics], write=_array)
-        if trouble is not None and not stored:
-            raise trouble
-        return None if trouble is None else stored + [Retry(type(trouble).__name__)] * (len(metrics) - len(stored))
+        return self._send([metrics], write=_array) if metrics else None
 
     def write_batches(self, batches: Sequence[Sequence[Metric]]) -> Results:
         """Publish a message for each batch, one being made while others are on their way, and wait for all of them.
 
+        For deliveries: the metrics have to be snapshots, of plain types and with moments in UTC.
+
         Raises:
-            BackendError: As `write_many`; from the results, when some metrics were stored and others not.
+            BackendError: As `write_many`; by the results, when some metrics were stored and others not.
         """
-        results, trouble = self._send(batches, write=documents)  # what comes from a queue is plain
-        if trouble is not None and not results:
-            raise trouble
-        return None if trouble is None else _until(trouble, results)
+        return self._send(batches, write=documents)
 
     def idle(self) -> None:
         """Answer heartbeats, and notice a connection that was closed; does not wait."""
@@ -270,13 +264,11 @@ class RabbitMQBackend(BaseMetricsBackend):
             self._session = session
         return self._session
 
-    def _send(
-        self, batches: Sequence[Sequence[Metric]], *, write: Callable[..., str]
-    ) -> tuple[list[Result], BackendError | None]:
+    def _send(self, batches: Sequence[Sequence[Metric]], *, write: Callable[..., str]) -> Results:
         """Publish batches, their bodies as `write` makes them, and wait until the server has answered for all of them.
 
         Returns:
-            Results up to the last metric that is stored, and what became of the others, or None.
+            None when all is stored; else results up to the last metric that is, with an exception for those after it.
         """
         with self._exclusively():
             session, sent = self._opened(), list[_Sent]()
@@ -293,23 +285,26 @@ class RabbitMQBackend(BaseMetricsBackend):
                 except BackendError as exc:
                     trouble = trouble or exc
             if self._session is session:
-                self._doubtful = [one for one in sent if one.receipt.is_open and one.metric_ids] + self._doubtful
+                self._doubtful |= {one.metric_ids: one for one in sent if one.receipt.is_open and one.metric_ids}
         refusal = next((one.receipt.refusal for one in sent if one.receipt.refusal is not None), None)
         if refusal is not None:
             trouble = trouble or self._error(refusal)
-        return _results_of(sent), trouble
+        results = _results_of(sent)
+        if trouble is not None and not results:
+            raise trouble
+        return None if trouble is None else _until(trouble, results)
 
     def _publish(
         self, session: Session, metrics: Sequence[Metric], sent: list[_Sent], write: Callable[..., str]
     ) -> None:
         """Begin to send a batch, but for what went out with messages that the server had no room for then."""
-        while self._doubtful and _ids_of(metrics[: self._doubtful[0].size]) == self._doubtful[0].metric_ids:
-            sent.append(self._doubtful.pop(0))
-            metrics = metrics[sent[-1].size :]
+        while (known := self._known(metrics)) is not None:
+            sent.append(known)
+            metrics = metrics[known.size :]
         if not metrics:
             return
-        if sent:
-            session.breathe()  # sends what is at hand, and takes in what has come
+        with self._settling(session):
+            session.push()
         if session.is_blocked:
             raise self._blocked()
         message = _message_of(metrics, write)
@@ -324,10 +319,16 @@ class RabbitMQBackend(BaseMetricsBackend):
         properties = properties_of(
             content_type=CONTENT_TYPE, delivery_mode=_PERSISTENT, message_id=message.id, headers=headers
         )
-        self._doubtful.clear()
         with self._settling(session):
             receipt = session.publish(message.body, properties, **self._target)
         sent.append(_Sent(message.metric_ids, len(metrics), receipt))
+
+    def _known(self, metrics: Sequence[Metric]) -> _Sent | None:
+        """Return the message without an answer as yet that these metrics begin with, and forget it; None for none."""
+        sizes = {one.size for one in self._doubtful.values()}
+        keys = (_ids_of(metrics[:size]) for size in sizes if size <= len(metrics))
+        key = next((key for key in keys if key in self._doubtful), None)
+        return None if key is None else self._doubtful.pop(key)
 
     @contextlib.contextmanager
     def _settling(self, session: Session) -> Iterator[None]:
@@ -362,7 +363,7 @@ class RabbitMQBackend(BaseMetricsBackend):
                 f"{self._place}: no answer within {self._timeout:g} s: check that it is up, or set a longer timeout"
             )
         if isinstance(exc, RefusedError) and exc.reply_code is None:
-            return BackendUnavailable(f"{self._place}: the message was refused; is a queue of {self.exchange} full?")
+            return BackendUnavailable(f"{self._place}: the message was refused; is a queue full that it goes to?")
         return error_of(exc, place=self._place, exchange=self.exchange, virtual_host=self.virtual_host)
 
 

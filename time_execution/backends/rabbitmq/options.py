@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from time_execution.address import Host, host_of, host_texts
+from time_execution.argument_check import check_counts, check_ports, check_timeouts, check_use
 from time_execution.backends.rabbitmq.session import Session, parameters_of
 from time_execution.exceptions import ConfigurationError
 
@@ -14,7 +15,6 @@ _PORT = 5672
 _TLS_PORT = 5671
 _TYPES = ("fanout", "topic", "direct", "headers")
 _LONGEST_NAME = 255  # a short string of AMQP
-_DAY = 86_400
 _HIGHEST = 65_535
 
 
@@ -39,10 +39,12 @@ def hosts_of(
     Raises:
         ConfigurationError: When one is written wrong, or none is given, or the port is none.
     """
-    if port is not None and (type(port) is not int or not 0 < port <= _HIGHEST):
-        raise ConfigurationError(f"port must be a whole number from 1 to {_HIGHEST}")
+    if port is not None:
+        check_ports(port=port)
     usual = port or (_TLS_PORT if tls else _PORT)
-    found = (host_of(text) for text in host_texts(hosts, host))
+    found = [host_of(text) for text in host_texts(hosts, host)]
+    if all(given for _, given in found):
+        check_use("with hosts that name theirs", port=port)
     return tuple(Host(name, given or usual) for name, given in found)
 
 
@@ -104,17 +106,6 @@ def check_texts(**texts: Any) -> None:
             raise ConfigurationError(f"{option} must have at most {_LONGEST_NAME} bytes")
 
 
-def check_switches(**switches: Any) -> None:
-    """Raise for what is neither true nor false: a text such as ``no`` would count as true.
-
-    Raises:
-        ConfigurationError: Naming the option.
-    """
-    for option, switch in switches.items():
-        if not isinstance(switch, bool):
-            raise ConfigurationError(f"{option} must be true or false, not {type(switch).__name__}")
-
-
 def shown_properties(given: Any) -> dict[str, Any]:
     """Return what the server's management shows of a connection.
 
@@ -136,10 +127,8 @@ def check_numbers(*, max_message_bytes: Any, heartbeat: Any, timeout: Any) -> No
     Raises:
         ConfigurationError: Naming the option.
     """
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < _DAY:
-        raise ConfigurationError("timeout must be a number of seconds above 0, and less than a day")
-    for option, number, least in (("max_message_bytes", max_message_bytes, 1), ("heartbeat", heartbeat, 0)):
-        if type(number) is not int or number < least:
-            raise ConfigurationError(f"{option} must be a whole number of at least {least}")
+    check_timeouts(timeout=timeout)
+    check_counts(max_message_bytes=max_message_bytes)
+    check_counts(least=0, heartbeat=heartbeat)
     if heartbeat > _HIGHEST:
         raise ConfigurationError(f"heartbeat must be at most {_HIGHEST} s")

@@ -7,6 +7,7 @@ the server neither confirms nor hangs up.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ with extra("rabbitmq"):
     import pika
     from pika.adapters.select_connection import IOLoop
     from pika.adapters.utils.connection_workflow import AMQPConnectorException
+    from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
     from pika.exceptions import AMQPError, ChannelClosed
 
 __all__ = ["CLIENT_ERRORS", "RefusedError", "Session", "parameters_of", "properties_of"]
@@ -29,6 +31,37 @@ _NOT_FOUND = 404
 _GRACE = 1.0
 # For taking a connection down that the server does not close.
 _FAREWELL = 0.2
+
+
+class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]  # the client has no types
+    """What connections wait with; names are found in a thread, or in place where none starts.
+
+    From version 3.12 on, Python may start no thread once the program has ended, though what is queued is still sent.
+    """
+
+    def getaddrinfo(self, host: str, port: int, on_done: Callable[[Any], object], **options: int) -> Any:
+        """Find the addresses of a host, and give them, or the error, to a function, later."""
+        try:
+            return super().getaddrinfo(host, port, on_done, **options)
+        except RuntimeError:
+            found = _addresses(host, port, **options)
+            return self.call_later(0, lambda: on_done(found))
+
+
+class _Connection(pika.SelectConnection):  # type: ignore[misc]  # the client has no types
+    """A connection that needs no thread."""
+
+    @classmethod
+    def start(cls, parameters: Sequence[Any], on_done: Callable[[Any], None], loop: IOLoop) -> Any:
+        """Begin to connect to the first of some servers that answers, as the client's `create_connection` does."""
+        services = _Services(loop)
+        return cls._start_connection_workflow(
+            connection_configs=parameters,
+            connection_factory=lambda one: cls(one, custom_ioloop=services, internal_connection_workflow=False),
+            nbio=services,
+            workflow=None,
+            on_done=on_done,
+        )
 
 
 class RefusedError(AMQPError):  # type: ignore[misc]  # the client has no types
@@ -88,9 +121,7 @@ class Session:
         self._loop = IOLoop()
         self._loop.activate_poller()
         self._is_closed = False
-        self._attempt = pika.SelectConnection.create_connection(
-            parameters, self._on_connected, custom_ioloop=self._loop
-        )
+        self._attempt = _Connection.start(parameters, self._on_connected, self._loop)
 
     def open(self, exchange: str, *, exchange_type: str, durable: bool) -> None:
         """Connect, and see to it that the exchange is there: it is used as it is, and declared only if absent.
@@ -119,11 +150,20 @@ class Session:
         return int(self._connection.params.frame_max)
 
     def publish(self, body: bytes, properties: Any, *, exchange: str, routing_key: str, mandatory: bool) -> Receipt:
-        """Begin to send a message; what waits and `breathe` send the rest."""
+        """Begin to send a message; `push` and whatever waits send the rest."""
         self._published += 1
         receipt = self._open[self._published] = Receipt(properties.message_id)
         self._channel.basic_publish(exchange, routing_key, body, properties, mandatory=mandatory)
         return receipt
+
+    def push(self) -> None:
+        """Send what is at hand and take in what has come, without waiting.
+
+        Raises:
+            Exception: What the client failed with.
+        """
+        if not self.breathe() and self.failure is not None:
+            raise self.failure
 
     def confirm(self) -> None:
         """Wait until the server has answered for all that was published; the receipts say what.
@@ -274,6 +314,13 @@ def parameters_of(
         blocked_connection_timeout=None,  # we wait, and keep what is unconfirmed, see `RabbitMQBackend`
         **options,
     )
+
+
+def _addresses(host: str, port: int, *, socktype: int = 0, **options: int) -> Any:
+    try:
+        return socket.getaddrinfo(host, port, type=socktype, **options)
+    except Exception as exc:  # noqa: BLE001 - which is how the client's own thread answers
+        return exc
 
 
 def properties_of(**properties: Any) -> Any:

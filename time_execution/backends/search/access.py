@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from time_execution.argument_check import check_timeouts, check_use
 from time_execution.backends.search.hosts import Cluster, Hosts, cluster_of
 from time_execution.exceptions import ConfigurationError
+
+_TIMEOUT = 10.0
 
 
 class Login(NamedTuple):
@@ -59,16 +61,24 @@ class Access(NamedTuple):
         return {"verify_certs": self.verify_certs, **certificates, **quiet}
 
 
-def refuse_beside_client(hosts: Hosts, host: Hosts, login: Login, options: Mapping[str, Any]) -> None:
+def refuse_beside_client(
+    hosts: Hosts,
+    host: Hosts,
+    login: Login,
+    encryption: Encryption,
+    *,
+    timeout: float | None,
+    compress: bool,
+    options: Mapping[str, Any],
+) -> None:
     """Refuse arguments that a client which was handed in has already.
 
     Raises:
-        ConfigurationError: When one is given; it names all that are.
+        ConfigurationError: When one is given.
     """
-    given = {"hosts": hosts or host, "login": any(login), "options": options}
-    names = ", ".join(name for name, value in given.items() if value)
-    if names:
-        raise ConfigurationError(f"client brings its own hosts and options; leave out {names}")
+    given = {"hosts": hosts, "host": host, **login._asdict(), "tls": encryption.tls, "ca_certs": encryption.ca_certs}
+    switched = {"verify_certs": None if encryption.verify_certs else False, "compress": compress or None}
+    check_use("beside client, which has its own", **given, **switched, timeout=timeout, **options)
 
 
 def access_of(
@@ -77,7 +87,7 @@ def access_of(
     login: Login,
     encryption: Encryption,
     *,
-    timeout: float,
+    timeout: float | None,
     compress: bool,
     options: Mapping[str, Any],
 ) -> Access:
@@ -86,13 +96,19 @@ def access_of(
     Raises:
         ConfigurationError: When one is wrong; no message shows its value.
     """
-    if type(timeout) not in {int, float} or not 0 < timeout < math.inf:
-        raise ConfigurationError("timeout must be a number of seconds above 0")
+    timeout = _TIMEOUT if timeout is None else timeout
+    check_timeouts(timeout=timeout)
     certificates = None if encryption.ca_certs is None else _readable(encryption.ca_certs)
     is_tls = certificates is not None if encryption.tls is None else encryption.tls
     cluster = cluster_of(hosts, host, login=(login.username, login.password), tls=is_tls)
-    if certificates is not None and all(node.scheme == "http" for node in cluster.nodes):
-        raise ConfigurationError("ca_certs is for TLS, which no host is spoken to by; say tls=True or https://")
+    if encryption.tls is not None and not any((node.scheme == "https") is is_tls for node in cluster.nodes):
+        check_use(f"with hosts that all say {cluster.nodes[0].scheme}://", tls=encryption.tls)
+    if all(node.scheme == "http" for node in cluster.nodes):
+        unverified = None if encryption.verify_certs else False
+        why = "without TLS, which no host is spoken to by; say tls=True or https://"
+        check_use(why, ca_certs=certificates, verify_certs=unverified)
+    if not encryption.verify_certs:
+        check_use("with verify_certs=False", ca_certs=certificates)
     if login.api_key is not None and cluster.login is not None:
         raise ConfigurationError("username and api_key are two ways to log in; give one of them")
     key = None if login.api_key is None else _key(login.api_key)

@@ -5,10 +5,11 @@ The format: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from time_execution.exceptions import BackendDenied
+from time_execution.backends.search.clash import Clashes, is_clash
+from time_execution.exceptions import BackendDenied, BackendUnavailable
 from time_execution.formats.redaction import REDACTOR
 from time_execution.types import STORED, Reject, Result, Retry, Stored
 
@@ -33,36 +34,45 @@ _PLACES: Mapping[str, str] = {
 _PIPELINE = "there is no such ingest pipeline; check the option pipeline"
 
 
-def results_of(answer: Mapping[str, Any], count: int, *, server: str) -> list[Result]:
+def results_of(answer: Mapping[str, Any], ids: Sequence[str], *, clashes: Clashes, server: str) -> list[Result]:
     """Return what became of each metric, in order.
 
     Args:
         answer: The answer, at least what `FILTER` names.
-        count: How many metrics were sent.
+        ids: The ``_id`` of each metric that was sent.
+        clashes: What is known of them from before; changed.
         server: Names the product and its nodes, for messages.
 
     Raises:
         BackendDenied: When none was taken, for reasons that lie with the index or the user.
+        BackendUnavailable: When that is no answer to a bulk request.
     """
-    if answer.get("errors") is False:
-        return [STORED] * count
-    items = [next(iter(item.values())) for item in answer.get("items", ())]
+    try:
+        if answer.get("errors") is False:
+            clashes.forget(ids)
+            return [STORED] * len(ids)
+        items = [{**next(iter(item.values()))} for item in answer.get("items", ())]
+    except (AttributeError, StopIteration, TypeError):
+        raise BackendUnavailable(f"{server} answered something that is no answer to a bulk request") from None
     places = [_place_of(item) for item in items]
     if items and all(places):
         raise BackendDenied(f"{server}: {places[0]}")
-    return [_result_of(item, place) for item, place in zip(items, places, strict=True)]
+    # A server may answer for fewer than were sent, and says nothing of the others.
+    return [_result_of(*of, clashes) for of in zip(items, places, ids, strict=False)]
 
 
-def _result_of(item: Mapping[str, Any], place: str) -> Result:
+def _result_of(item: Mapping[str, Any], place: str, key: str, clashes: Clashes) -> Result:
     status = item.get("status")
     if not isinstance(status, int) or status >= _FIRST_FAILURE or status == _TOO_MANY:
         return Retry(_kind_of(item) or f"status {status}")
-    if status < _FIRST_REFUSAL:
-        return STORED
-    if status == _CONFLICT:
-        return _DUPLICATE
+    if status < _FIRST_REFUSAL or status == _CONFLICT:
+        clashes.forget((key,))
+        return _DUPLICATE if status == _CONFLICT else STORED
     if place:
         return Retry(_kind_of(item), after=_PAUSE)
+    if is_clash(_kind_of(item), _reason_of(item)) and not clashes.is_hopeless(key):
+        return Retry(_kind_of(item))
+    clashes.forget((key,))
     return Reject(_kind_of(item) or f"status {status}", _detail_of(item))
 
 

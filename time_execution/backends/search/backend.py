@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import address_of
+from time_execution.argument_check import check_use
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.search.answer import FILTER, results_of
+from time_execution.backends.search.clash import Clashes
 from time_execution.backends.search.document import BulkBody, ids_of
-from time_execution.backends.search.failure import error_reason, error_type, failure_of, is_mismatch, status_of
+from time_execution.backends.search.failure import (
+    NOWHERE,
+    elsewhere,
+    error_reason,
+    error_type,
+    failure_of,
+    is_mismatch,
+    status_of,
+)
 from time_execution.backends.search.index import DAILY, IndexNames
 from time_execution.backends.search.server import ELASTICSEARCH, Server, identify
 from time_execution.backends.search.template import Template
@@ -47,7 +58,7 @@ class Layout:
 
     Attributes:
         index: The index, or the data stream.
-        index_pattern: How the names of indices are made.
+        index_pattern: How the names of indices are made; None for an index a day.
         doc_type: The document type, for servers that want one.
         pipeline: The ingest pipeline that all documents go through; None for none.
         template: Whether to put an index template on the server before the first metric.
@@ -56,7 +67,7 @@ class Layout:
     """
 
     index: str
-    index_pattern: str
+    index_pattern: str | None
     doc_type: str
     pipeline: str | None
     template: bool
@@ -73,9 +84,10 @@ class Layout:
             value = getattr(self, key)
             if (not isinstance(value, str) or not value) and not (key == "pipeline" and value is None):
                 raise ConfigurationError(f"{key} must be a text that is not empty, not {type(value).__name__}")
-        if self.data_stream and self.index_pattern != DAILY:
-            raise ConfigurationError("index_pattern has no meaning with data_stream; index names the stream")
-        return IndexNames(self.index, "{index}" if self.data_stream else self.index_pattern)
+        if not self.data_stream:
+            return IndexNames(self.index, DAILY if self.index_pattern is None else self.index_pattern)
+        check_use("with data_stream: index names the stream", index_pattern=self.index_pattern)
+        return IndexNames(self.index, "{index}")
 
 
 class SearchBackend(BaseMetricsBackend):
@@ -88,17 +100,26 @@ class SearchBackend(BaseMetricsBackend):
             which therefore are no attribute.
         layout: Where documents go, and how.
         cluster: Where the client leads; None for a client that was handed in, which is not ours to close.
+        client_options: Names of what is handed on to the client, for messages.
     """
 
     wants_nanoseconds: ClassVar[bool] = True
     repr_fields: ClassVar[tuple[str, ...]] = ("hosts", "index")
     product: ClassVar[str]
 
-    def __init__(self, connect: Callable[[], Wire], layout: Layout, *, cluster: Cluster | None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Wire],
+        layout: Layout,
+        *,
+        cluster: Cluster | None,
+        client_options: Iterable[str] = (),
+    ) -> None:
         names = layout.names()
         self.hosts = () if cluster is None else tuple(map(str, cluster.nodes))
         self.index = layout.index
         self._connect = connect
+        self._client_options = sorted(client_options)
         self._is_ours = cluster is not None
         self._is_stream = layout.data_stream
         self._body = BulkBody(names, layout.doc_type, is_stream=layout.data_stream)
@@ -114,10 +135,17 @@ class SearchBackend(BaseMetricsBackend):
         )
         self._parameters = {"filter_path": FILTER} | ({} if layout.pipeline is None else {"pipeline": layout.pipeline})
         self._log = QuietLog()
+        self._is_orphaned = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what belongs to one process."""
         self._lock = threading.Lock()
         self._wire: Wire | None = None
         self._server: Server | None = None
-        self._is_templated = self._is_orphaned = False
+        self._is_templated = False
+        self._clashes = Clashes()
+        self._process = os.getpid()  # last: another thread that sees it must not find the parent's client
 
     def write_many(self, metrics: Sequence[Metric]) -> Results:
         """Store a batch by one bulk request; see the base class.
@@ -127,9 +155,10 @@ class SearchBackend(BaseMetricsBackend):
         """
         if not metrics:
             return None
+        ids = ids_of(metrics)
         with hushed():
             try:
-                answer = self._send(metrics)
+                answer = self._send(metrics, ids)
             except BackendError:
                 raise
             except Exception as exc:
@@ -137,10 +166,11 @@ class SearchBackend(BaseMetricsBackend):
                 if failure is None:
                     raise
                 raise failure from exc
-        return results_of(answer, len(metrics), server=self._place)
+        return results_of(answer, ids, clashes=self._clashes, server=self._place)
 
     def close(self, timeout: float | None = None) -> None:  # noqa: ARG002 - there is nothing to wait for
         """Close the client, unless it was handed in; idempotent. The next write makes a new one."""
+        self.after_fork()
         with self._lock:
             wire, self._wire = self._wire, None
             self._forget()
@@ -149,14 +179,13 @@ class SearchBackend(BaseMetricsBackend):
                 wire.close()
 
     def after_fork(self) -> None:
-        """Forget the client with its sockets, without closing the parent's."""
-        if self._wire is not None:
-            _inherited.append(self._wire)
+        """Forget the parent's client without closing it; done by the child's first batch, too."""
+        if self._process != os.getpid():
+            if self._wire is not None:
+                _inherited.append(self._wire)
             self._is_orphaned = not self._is_ours
-        self._wire = None
-        self._lock = threading.Lock()
-        self._log.after_fork()
-        self._forget()
+            self._log.after_fork()
+            self._begin()
 
     @classmethod
     def options_from_url(cls, url: SplitResult) -> dict[str, Any]:
@@ -177,10 +206,9 @@ class SearchBackend(BaseMetricsBackend):
         more = f" and {len(self.hosts) - 1} more" if len(self.hosts) > 1 else ""
         return f"{self.product} at {self.hosts[0]}{more}" if self.hosts else self.product
 
-    def _send(self, metrics: Sequence[Metric]) -> Mapping[str, Any]:
+    def _send(self, metrics: Sequence[Metric], ids: Sequence[str]) -> Mapping[str, Any]:
         wire = self._opened()
         server = self._prepared(wire)
-        ids = ids_of(metrics)
         try:
             return wire.bulk(self._body.lines(metrics, ids, is_typed=server.wants_type), **self._parameters)
         except Exception as exc:
@@ -192,6 +220,7 @@ class SearchBackend(BaseMetricsBackend):
 
     def _opened(self) -> Wire:
         """Return the client, made now if there is none."""
+        self.after_fork()
         with self._lock:
             if self._wire is None:
                 if self._is_orphaned:
@@ -200,7 +229,8 @@ class SearchBackend(BaseMetricsBackend):
                 try:
                     self._wire = self._connect()
                 except Exception as exc:
-                    msg = f"the client does not take its options ({type(exc).__name__})"
+                    given = f"; handed on were {', '.join(self._client_options)}" if self._client_options else ""
+                    msg = f"the client refuses its options ({type(exc).__name__}){given}"
                     raise BackendDenied(f"{self.product}: {msg}") from exc
             return self._wire
 
@@ -223,15 +253,19 @@ class SearchBackend(BaseMetricsBackend):
                 raise
             answered = f"{self._place} answered {status} to the index template"
             if self._is_stream and status in _NO_TEMPLATES:
-                raise BackendDenied(f"{answered}: does this server know data streams?") from exc
+                doubt = f" {elsewhere(self.product)}" if status in NOWHERE else ""
+                raise BackendDenied(f"{answered}: does this server know data streams?{doubt}") from exc
             advice = "allow manage_index_templates, or say template=False and put one of your own"
+            if status in NOWHERE:
+                advice = elsewhere(self.product)
             said = error_reason(exc)[:_MAX_REASON]  # about the template, which holds nothing of metrics
-            self._log.tell("template", f"{answered}, so metrics are stored without it; {advice} ({said})")
+            quoted = f" ({said})" if said else ""
+            self._log.tell("template", f"{answered}, so metrics are sent without it; {advice}{quoted}")
 
     def _failure(self, exc: Exception) -> BackendError | None:
         if is_mismatch(exc):
             return BackendDenied(self._mismatch(self._server or Server()))
-        failure = failure_of(exc, server=self._place)
+        failure = failure_of(exc, product=self.product, server=self._place)
         is_away = isinstance(failure, BackendUnavailable) and not isinstance(failure, (BackendDenied, BackendThrottled))
         if is_away:
             self._forget()  # it may come back empty, or as another version

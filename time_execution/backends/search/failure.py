@@ -21,13 +21,16 @@ _WORDS: Mapping[str, tuple[type[BackendError], str]] = {
     "SerializationError": (BackendUnavailable, "answered something that is no JSON; is there a proxy in between?"),
 }
 _LOGIN = "check username, password and api_key, and what they may do"
+NOWHERE = (404, 405, 410)
+"""What a server answers that knows no such address, such as one of another product."""
 
 
-def failure_of(exc: Exception, *, server: str) -> BackendError | None:
+def failure_of(exc: Exception, *, product: str, server: str) -> BackendError | None:
     """Return the error to raise for what a client raised; None for what is none of a client's own.
 
     Args:
         exc: What was raised.
+        product: What the server is meant to be.
         server: Names the product and its nodes; holds no credentials.
     """
     status = status_of(exc)
@@ -37,7 +40,8 @@ def failure_of(exc: Exception, *, server: str) -> BackendError | None:
             return BackendDenied(
                 f"{server} answered 400 ({error_type(exc) or 'no reason'}): it refuses the whole request"
             )
-        return error_of(status, headers_of(exc), server=server, advice=_LOGIN)
+        advice = elsewhere(product) if status in NOWHERE else _LOGIN
+        return error_of(status, headers_of(exc), server=server, advice=advice)
     for cls in type(exc).__mro__:
         if cls.__name__ in _WORDS:
             error, words = _WORDS[cls.__name__]
@@ -45,6 +49,11 @@ def failure_of(exc: Exception, *, server: str) -> BackendError | None:
                 return BackendDenied(f"{server} has a certificate that is not trusted; check ca_certs")
             return error(f"{server} {words}")
     return None
+
+
+def elsewhere(product: str) -> str:
+    """Return what to look at when whatever answers may be something else."""
+    return f"perhaps it is no {product}; check hosts, port and prefix"
 
 
 def is_mismatch(exc: Exception) -> bool:

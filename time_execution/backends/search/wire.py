@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from time_execution.argument_check import check_counts, check_seconds, check_switches
 from time_execution.complaint import suggestion
 from time_execution.exceptions import ConfigurationError
 
@@ -22,6 +23,27 @@ if TYPE_CHECKING:
 
 _ANY_FAILURE = range(300, 600)
 _JSON = {"content-type": "application/json"}
+# Options of the clients that are plainly numbers or switches: clients take texts, too, and fail with the first request.
+_COUNTS = {"connections_per_node", "maxsize", "pool_maxsize"}
+_SECONDS = {
+    "dead_node_backoff_factor",
+    "dead_timeout",
+    "max_dead_node_backoff",
+    "min_delay_between_sniffing",
+    "request_timeout",
+    "retry_backoff_base",
+    "retry_backoff_cap",
+    "sniff_timeout",
+    "sniffer_timeout",
+}
+_SWITCHES = {
+    "http_compress",
+    "retry_on_timeout",
+    "sniff_before_requests",
+    "sniff_on_connection_fail",
+    "sniff_on_node_failure",
+    "sniff_on_start",
+}
 
 
 class Wire(Protocol):
@@ -181,7 +203,8 @@ def check_options(options: Mapping[str, Any], *classes: type) -> None:
     """Refuse options that none of the classes which make up a client takes: some clients would ignore them.
 
     Raises:
-        ConfigurationError: For the first; it names the option and, if there is one, its look-alike.
+        ConfigurationError: For the first; it names the option and, if there is one, its look-alike. Also for a value
+            that is plainly of the wrong type.
     """
     bases = {base for cls in classes for base in cls.__mro__ if base is not object}
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -192,3 +215,11 @@ def check_options(options: Mapping[str, Any], *classes: type) -> None:
             raise ConfigurationError(
                 f"unknown option {option!r}, of the backend or its client{suggestion(option, known)}"
             )
+    check_counts(least=0, **_among(options, {"max_retries"}))
+    check_counts(**_among(options, _COUNTS))
+    check_seconds(or_zero=True, **_among(options, _SECONDS))
+    check_switches(**_among(options, _SWITCHES))
+
+
+def _among(options: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if option in names and value is not None}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from time_execution.argument_check import check_counts, check_seconds
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.sqlite import database, rollup
 from time_execution.backends.sqlite.rows import RowMaker, insert
@@ -97,10 +98,10 @@ class SQLiteBackend(BaseMetricsBackend):
         self.path = to_file(path)
         self.retention = retention
         _check_retention(retention=retention, minute=minute_retention, hour=hour_retention, day=day_retention)
-        _check_number("rollup_rows", rollup_rows, least=1, whole=True)
-        _check_number("rollup_interval", rollup_interval, least=0)
-        _check_number("busy_timeout", busy_timeout, least=0)
-        _check_number("max_names", max_names, least=1, most=MAX_NAMES, whole=True)
+        check_seconds(or_zero=True, rollup_interval=rollup_interval, busy_timeout=busy_timeout)
+        check_counts(rollup_rows=rollup_rows, max_names=max_names)
+        if max_names > MAX_NAMES:
+            raise ConfigurationError(f"max_names must be at most {MAX_NAMES}")
         if not isinstance(value_field, str):
             raise ConfigurationError(f"value_field must be a str, not {type(value_field).__name__}")
         self._retention = {0: retention, MINUTE: minute_retention, HOUR: hour_retention, DAY: day_retention}
@@ -274,20 +275,11 @@ class SQLiteBackend(BaseMetricsBackend):
             self._log.tell("corrupted", f"{self.path.name} is broken ({exc}); it is now {moved.name}")
 
 
-def _check_number(option: str, value: Any, *, least: float, most: float = math.inf, whole: bool = False) -> None:
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
-    if type(value) not in kinds:
-        expected = "an int" if whole else "a number of seconds"
-        raise ConfigurationError(f"{option} must be {expected}, not {type(value).__name__}")
-    if not least <= value <= most:
-        raise ConfigurationError(f"{option} must be at least {least}" + (f" and at most {most}" if whole else ""))
-
-
 def _check_retention(*, retention: Any, minute: Any, hour: Any, day: Any) -> None:
     options = {"retention": retention, "minute_retention": minute, "hour_retention": hour, "day_retention": day}
-    for option, seconds in options.items():
-        if seconds is not None:
-            _check_number(option, seconds, least=0)
+    # An infinity keeps for ever, as None does.
+    finite = {option: seconds for option, seconds in options.items() if seconds is not None and seconds != math.inf}
+    check_seconds(or_zero=True, **finite)
     minute, hour, day = (math.inf if seconds is None else seconds for seconds in (minute, hour, day))
     if not minute <= hour <= day:
         raise ConfigurationError("hour_retention must not be below minute_retention, nor day_retention below it")

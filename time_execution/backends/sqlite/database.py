@@ -27,7 +27,7 @@ def connect(path: Path, *, busy_timeout: float, max_names: int) -> sqlite3.Conne
         BackendDenied: When it is another program's database, or one of a later version.
         sqlite3.Error: When SQLite cannot open it.
     """
-    with nobody_moves(path):
+    with nobody_moves(path, timeout=busy_timeout):
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
         )
