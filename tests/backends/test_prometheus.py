@@ -285,6 +285,8 @@ def test_two_namespaces_in_one_registry_show_our_own_families_once(tmp_path, is_
     assert shown(backends[0], "timeexecution_series_overflow_total") == 4
     text = backends[0].exposition()[0].decode()
     assert text.count("# HELP timeexecution_series_overflow_total") == 1
+    for backend in backends:
+        backend.close()
 
 
 def test_one_registry_shows_a_shared_file_once(tmp_path):
