@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -328,6 +329,9 @@ def test_a_text_stream_over_a_binary_one_is_taken(tmp_path):
     with codecs.open(str(tmp_path / "log"), "w", "utf-8") as coded, tempfile.NamedTemporaryFile("w+") as temporary:
         for stream in (coded, temporary):
             EMFBackend(stream).write("a", value=1)
+            stream.flush()
+            (found,) = extracted(Path(stream.name).read_text(encoding="utf-8").splitlines())
+            assert (found["name"], found["value"]) == ("a", 1)
 
 
 def test_a_decorated_function_becomes_a_document(tmp_path):

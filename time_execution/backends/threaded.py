@@ -104,15 +104,12 @@ class ThreadedBackend(QueuedBackend):
         shutdown_timeout: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_counts(**_named(queue_maxsize=queue_maxsize, bulk_size=bulk_size))
-        check_counts(**_named(is_optional=True, worker_limit=worker_limit, max_bytes=max_bytes))
+        _check_sizes(queue_maxsize=queue_maxsize, bulk_size=bulk_size, worker_limit=worker_limit, max_bytes=max_bytes)
         times = _named(queue_timeout=queue_timeout, bulk_timeout=bulk_timeout, shutdown_timeout=shutdown_timeout)
         check_seconds(or_zero=True, **times, **_named(is_optional=True, block_timeout=block_timeout))
         _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
         spool = _spool_for(overflow, spool)
-        if overflow != "block":
-            check_use("without overflow='block'", **_named(block_timeout=block_timeout))
-        letters = _letters_for(dead_letters, spool)
+        longest_block, letters = _block_timeout_of(overflow, block_timeout), _letters_for(dead_letters, spool)
         # Last of what may be refused: a backend that was made would stay open.
         self.backend = make_backend(backend, backend_args, backend_kwargs, where="ThreadedBackend: backend")
         self.shutdown_timeout = shutdown_timeout
@@ -122,7 +119,7 @@ class ThreadedBackend(QueuedBackend):
             batch_items=min(bulk_size, queue_maxsize),
             linger=bulk_timeout,
             overflow=overflow,
-            block_timeout=_BLOCK_TIMEOUT if block_timeout is None else block_timeout,
+            block_timeout=longest_block,
             clock=clock,
         )
         self._hire(spool, letters, retry=retry, queue_timeout=queue_timeout, limit=worker_limit)
@@ -317,6 +314,17 @@ def _named(*, is_optional: bool = False, **given: Any) -> dict[str, Any]:
     """
     present = {key: value for key, value in given.items() if not (is_optional and value is None)}
     return {f"ThreadedBackend: {key}": value for key, value in present.items()}
+
+
+def _check_sizes(*, queue_maxsize: int, bulk_size: int, worker_limit: int | None, max_bytes: int | None) -> None:
+    check_counts(**_named(queue_maxsize=queue_maxsize, bulk_size=bulk_size))
+    check_counts(**_named(is_optional=True, worker_limit=worker_limit, max_bytes=max_bytes))
+
+
+def _block_timeout_of(overflow: str, given: float | None) -> float:
+    if overflow != "block":
+        check_use("without overflow='block'", **_named(block_timeout=given))
+    return _BLOCK_TIMEOUT if given is None else given
 
 
 def _check_kinds(**given: Any) -> None:

@@ -121,15 +121,11 @@ class KafkaBackend(BaseMetricsBackend):
         self.hosts = _hosts(hosts, host) if client is None else ()
         self.topic = check_topic(topic)
         delivery_timeout = _DELIVERY_TIMEOUT if delivery_timeout is None else delivery_timeout
-        check_timeouts(timeout=timeout, delivery_timeout=delivery_timeout)
+        times = {"timeout": timeout, "delivery_timeout": delivery_timeout}
+        check_timeouts(**times)
         self._timeout = timeout
         self._connect = producer_maker(
-            producer_options,
-            hosts=self.hosts,
-            timeout=timeout,
-            delivery_timeout=delivery_timeout,
-            compression=compression,
-            security=security,
+            producer_options, hosts=self.hosts, compression=compression, security=security, **times
         )
         self._place = f"Kafka at {', '.join(self.hosts)}" if client is None else "Kafka"
         self._given, self._home = client, os.getpid()

@@ -135,15 +135,9 @@ class PrometheusBackend(BaseMetricsBackend):
         self.path = None if path is None else to_file(path)
         self.port, self.address = port, "127.0.0.1" if address is None else address
         self._exporter = self._make_exporter(address, exporter_token)
-        if pushgateway is None and path is None:
-            check_use("without pushgateway or path", timeout=timeout)
-        timeout = _TIMEOUT if timeout is None else timeout
-        check_timeouts(timeout=timeout)
-        self._gateway = _make_gateway(
-            pushgateway, job=job, instance=instance, login=(username, password), interval=push_interval, timeout=timeout
-        )
-        if self._gateway is not None:
-            options.check_group(fields)
+        timeout = _timeout_of(timeout, is_used=pushgateway is not None or path is not None)
+        group: dict[str, Any] = {"job": job, "instance": instance, "login": (username, password)}
+        self._gateway = _make_gateway(pushgateway, fields, interval=push_interval, timeout=timeout, **group)
         self._mapper = Mapper(labels=fields, bounds=bounds, exemplars=exemplars, value_field=value_field)
         self._delivery = _make_delivery(self_metrics)
         self._store = _make_store(self.path, max_series, ttl=ttl, timeout=timeout)
@@ -305,8 +299,17 @@ class PrometheusBackend(BaseMetricsBackend):
                 part.after_fork()
 
 
+def _timeout_of(given: float | None, *, is_used: bool) -> float:
+    if not is_used:
+        check_use("without pushgateway or path", timeout=given)
+    timeout = _TIMEOUT if given is None else given
+    check_timeouts(timeout=timeout)
+    return timeout
+
+
 def _make_gateway(
     url: str | None,
+    labels: Mapping[str, str],
     *,
     job: str | None,
     instance: str | None,
@@ -323,6 +326,7 @@ def _make_gateway(
     interval = _PUSH_INTERVAL if interval is None else interval
     options.check_text("job", job)
     check_seconds(push_interval=interval)
+    options.check_group(labels)
     bare, credentials = options.gateway_of(url, username, password)
     return Pushgateway(
         bare, job=job, instance=options.instance_of(instance), login=credentials, interval=interval, timeout=timeout
