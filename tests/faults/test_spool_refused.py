@@ -70,6 +70,28 @@ def test_an_overflow_that_the_disk_refuses_costs_one_metric_at_a_time(backend, r
         assert stats["dropped"] == {"queue_full": 50}
 
 
+@pytest.mark.parametrize("refuses", [False, True], ids=["stores", "refuses"])
+def test_what_comes_amid_an_overflow_is_counted(backend, tmp_path, refuses):
+    """As the metrics of a signal handler, which finds the spool busy; the oldest give way to them."""
+    with quick(backend, overflow="spool", queue_maxsize=100, bulk_size=10, spool=tmp_path / "spool") as delivery:
+        _write(delivery, 90)
+        assert wait_for(delivery, lambda: delivery.stats()["failures"] > 0)
+        store = delivery.channel.store
+        append = store.append
+
+        def interrupted(metrics):
+            store.append = append
+            with store._entered():
+                _write(delivery, 35)
+            return 0 if refuses else append(metrics)
+
+        store.append = interrupted
+        _write(delivery, 11)
+        stats = delivery.stats()
+        check_conservation(stats, offered=90 + 11 + 35, pending=100 + (0 if refuses else 10))
+        assert stats["dropped"] == {"queue_full": 36 if refuses else 26}
+
+
 def test_a_durable_spool_that_the_disk_refuses_falls_back_to_memory(backend, refused):
     """What could not be written through waits in the queue, and is delivered."""
     backend.server.is_up = True

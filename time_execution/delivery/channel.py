@@ -223,8 +223,9 @@ class Channel:
         items = [self._dequeue() for _ in range(min(len(self.queue), self.batch_items))]
         if items and self._to_disk(self._entry_maker.entries(items, after=before)):
             return True
+        count = len(items)
         self.queue.extendleft(reversed(items))
-        self.ledger.taken = before
+        self.ledger.taken -= count  # not back to what it was: a signal handler may have counted meanwhile
         self.scale.put_back(items)
         return False
 
