@@ -11,21 +11,11 @@ import statistics
 import pytest
 
 from tests.bench import calls, delivery, startup
+from tests.patience import least
 
 pytestmark = pytest.mark.serial
 
 WINDOWS = 100
-ATTEMPTS = 12
-
-
-def least(measure, bound):
-    """Return the least of a few attempts, and stop at the first that keeps the bound."""
-    found = []
-    for _ in range(ATTEMPTS):
-        found.append(measure())
-        if found[-1] <= bound:
-            break
-    return min(found)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.child import printed_by
+from tests.patience import least
 from tests.secret_corpus import AWS_ID, JWT, PEM, PEM_BODY, shown
 from time_execution.formats.redaction import MASK, MAX_DEPTH, MAX_ITEMS, REDACTOR, Redactor
 from time_execution.formats.snapshot import snapshot
@@ -123,9 +124,13 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
     begin, unit, end = ADVERSARIAL[name]
     text = begin + unit * (250_000 // len(unit)) + end
     redactor = Redactor(max_text=10**7)
-    started = time.process_time()
-    redactor.redact_text(text)
-    assert time.process_time() - started < 1.25
+
+    def seconds_taken() -> float:
+        started = time.process_time()
+        redactor.redact_text(text)
+        return time.process_time() - started
+
+    assert least(seconds_taken, 1.25) <= 1.25
 
 
 @pytest.mark.serial
@@ -133,10 +138,12 @@ def test_clean_short_text_is_passed_quickly() -> None:
     """A text of a hundred characters without secrets costs a small multiple of looking for 26 letters in it."""
     text = "The quick brown fox jumps over the lazy dog and then runs away to the forest for a nap until morning"
     assert len(text) == 100
-    number = 5_000
-    floor = min(timeit.repeat(lambda: [hint in text for hint in "abcdefghijklmnopqrstuvwxyz"], number=number, repeat=5))
-    cost = min(timeit.repeat(lambda: REDACTOR.redact_text(text), number=number, repeat=5))
-    assert cost < 6 * floor
+
+    def times_the_floor() -> float:
+        floor = timeit.repeat(lambda: [hint in text for hint in "abcdefghijklmnopqrstuvwxyz"], number=5_000, repeat=5)
+        return min(timeit.repeat(lambda: REDACTOR.redact_text(text), number=5_000, repeat=5)) / min(floor)
+
+    assert least(times_the_floor, 6.0) <= 6.0
 
 
 def test_import_compiles_no_expression() -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.patience import least
 from tests.reported import BASE, FOREVER, kept, metric, moment, write
 from time_execution import exceptions, report
 from time_execution.backends.sqlite import SQLiteBackend
@@ -351,7 +352,7 @@ def test_the_time_of_a_report_does_not_grow_with_the_calls(path):
     for _ in range(3):
         write(path, batch, rollup_rows=1)
     assert sum(row.calls for row in report.read(path)) == 80_000
-    assert seconds_taken() < 2.5 * few
+    assert least(lambda: seconds_taken() / few, 2.5) <= 2.5
 
 
 def test_reading_needs_neither_settings_nor_threads(path):

@@ -153,6 +153,29 @@ def test_a_timestamp_is_the_moment_of_the_write(deliver):
     assert (stored["absent"] - after).total_seconds() < 0.002
 
 
+def test_a_worker_that_is_held_up_between_two_clocks_looks_again(deliver, monkeypatch):
+    """Timestamps are right where another thread took its turn just then."""
+    store = FaultBackend()
+    delivery = deliver(store, bulk_timeout=0.0)
+    real, looks = time.time_ns, []
+
+    def held_up():
+        looks.append(1)
+        if len(looks) < 3:
+            time.sleep(0.2)
+        return real()
+
+    monkeypatch.setattr("time_execution.delivery.entry.time.time_ns", held_up)
+    before = datetime.now(timezone.utc)
+    delivery.write("a", value=1)
+    after = datetime.now(timezone.utc)
+    assert delivery.flush(DEADLINE)
+    assert len(looks) >= 3
+    written = store.stored[0]["timestamp"]
+    assert (before - written).total_seconds() < 0.1
+    assert (written - after).total_seconds() < 0.1
+
+
 def test_a_backend_may_ask_for_nanoseconds(deliver):
     """A backend with `wants_nanoseconds` gets integers, whatever was written."""
 

