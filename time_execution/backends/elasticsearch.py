@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from time_execution.argument_check import check_use
 from time_execution.backends.search import Layout, SearchBackend
-from time_execution.backends.search.access import Access, Encryption, Login, access_of, refuse_beside_client
+from time_execution.backends.search.access import Access, Encryption, Login, access_of
 from time_execution.backends.search.failure import elsewhere
 from time_execution.backends.search.hosts import Hosts  # noqa: TC001 - the configuration reads annotations
 from time_execution.backends.search.server import ELASTICSEARCH, OPENSEARCH, Server
@@ -98,9 +98,7 @@ class ElasticsearchBackend(SearchBackend):
     ) -> None:
         login = Login(username, password, api_key)
         encryption = Encryption(tls, ca_certs, verify_certs)
-        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options}
-        if client is not None:
-            refuse_beside_client(hosts, host, login, encryption, **rest)
+        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options, "client": client}
         access = access_of(hosts, host, login, encryption, **rest)
         connect = _connector(access) if client is None else _handed_in(client)
         if data_stream:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from time_execution.backends.search import Layout, SearchBackend
-from time_execution.backends.search.access import Access, Encryption, Login, access_of, refuse_beside_client
+from time_execution.backends.search.access import Access, Encryption, Login, access_of
 from time_execution.backends.search.hosts import Hosts  # noqa: TC001 - the configuration reads annotations
 from time_execution.backends.search.server import OPENSEARCH, Server
 from time_execution.backends.search.wire import (
@@ -88,9 +88,7 @@ class OpenSearchBackend(SearchBackend):
     ) -> None:
         login = Login(username, password)
         encryption = Encryption(tls, ca_certs, verify_certs)
-        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options}
-        if client is not None:
-            refuse_beside_client(hosts, host, login, encryption, **rest)
+        rest: Any = {"timeout": timeout, "compress": compress, "options": client_options, "client": client}
         access = access_of(hosts, host, login, encryption, **rest)
         connect = _connector(access) if client is None else _handed_in(client)
         layout = Layout(index, index_pattern, _DOC_TYPE, pipeline, template, data_stream, value_field)

@@ -61,26 +61,6 @@ class Access(NamedTuple):
         return {"verify_certs": self.verify_certs, **certificates, **quiet}
 
 
-def refuse_beside_client(
-    hosts: Hosts,
-    host: Hosts,
-    login: Login,
-    encryption: Encryption,
-    *,
-    timeout: float | None,
-    compress: bool,
-    options: Mapping[str, Any],
-) -> None:
-    """Refuse arguments that a client which was handed in has already.
-
-    Raises:
-        ConfigurationError: When one is given.
-    """
-    given = {"hosts": hosts, "host": host, **login._asdict(), "tls": encryption.tls, "ca_certs": encryption.ca_certs}
-    switched = {"verify_certs": None if encryption.verify_certs else False, "compress": compress or None}
-    check_use("beside client, which has its own", **given, **switched, timeout=timeout, **options)
-
-
 def access_of(
     hosts: Hosts,
     host: Hosts,
@@ -90,29 +70,41 @@ def access_of(
     timeout: float | None,
     compress: bool,
     options: Mapping[str, Any],
+    client: Any,
 ) -> Access:
     """Return the arguments, checked.
 
     Raises:
-        ConfigurationError: When one is wrong; no message shows its value.
+        ConfigurationError: When one is wrong, or given beside a client, which has its own; no message shows its value.
     """
+    if client is not None:
+        tls, certificates, verified = encryption
+        given = {"hosts": hosts, "host": host, **login._asdict(), "tls": tls, "ca_certs": certificates}
+        switched = {"verify_certs": None if verified else False, "compress": compress or None}
+        check_use("beside client, which has its own", **given, **switched, timeout=timeout, **options)
     timeout = _TIMEOUT if timeout is None else timeout
     check_timeouts(timeout=timeout)
     certificates = None if encryption.ca_certs is None else _readable(encryption.ca_certs)
-    is_tls = certificates is not None if encryption.tls is None else encryption.tls
+    cluster = _cluster(hosts, host, login, encryption)
+    if login.api_key is not None and cluster.login is not None:
+        raise ConfigurationError("username and api_key are two ways to log in; give one of them")
+    key = None if login.api_key is None else _key(login.api_key)
+    return Access(cluster, key, certificates, encryption.verify_certs, float(timeout), compress, options)
+
+
+def _cluster(hosts: Hosts, host: Hosts, login: Login, encryption: Encryption) -> Cluster:
+    """Return the nodes, once what is said of TLS fits them."""
+    is_tls = encryption.ca_certs is not None if encryption.tls is None else encryption.tls
     cluster = cluster_of(hosts, host, login=(login.username, login.password), tls=is_tls)
     if encryption.tls is not None and not any((node.scheme == "https") is is_tls for node in cluster.nodes):
         check_use(f"with hosts that all say {cluster.nodes[0].scheme}://", tls=encryption.tls)
     if all(node.scheme == "http" for node in cluster.nodes):
         unverified = None if encryption.verify_certs else False
         why = "without TLS, which no host is spoken to by; say tls=True or https://"
-        check_use(why, ca_certs=certificates, verify_certs=unverified)
+        check_use(why, ca_certs=encryption.ca_certs, verify_certs=unverified)
     if not encryption.verify_certs:
-        check_use("with verify_certs=False", ca_certs=certificates)
-    if login.api_key is not None and cluster.login is not None:
-        raise ConfigurationError("username and api_key are two ways to log in; give one of them")
-    key = None if login.api_key is None else _key(login.api_key)
-    return Access(cluster, key, certificates, encryption.verify_certs, float(timeout), compress, options)
+        check_use("with verify_certs=False", ca_certs=encryption.ca_certs)
+    return cluster
 
 
 def _readable(path: Any) -> str:
