@@ -91,7 +91,7 @@ class TestItems:
         """Of 200 with mixed answers, the accepted are sent once, and the refused are dead letters with the reason."""
         cluster.to_items(*[(201, 429, 400, 503)[n % 4] for n in range(200)])
         letters = tmp_path / "letters"
-        with quick(make(), bulk_size=200, dead_letters=letters) as queue:
+        with quick(make(), bulk_size=200, bulk_timeout=60.0, dead_letters=letters) as queue:
             queue.bulk_write([{"name": "a", "value": n} for n in range(200)])
             assert queue.flush(10) is True
             stats = queue.stats()
@@ -139,7 +139,7 @@ class TestItems:
         clash = (400, "illegal_argument_exception", words)
         cluster.to_items(201, clash, clash, clash, 201)  # three, then two, then the last
         backend = make()
-        with quick(backend, bulk_size=3) as queue:
+        with quick(backend, bulk_size=3, bulk_timeout=60.0) as queue:
             queue.bulk_write([{"name": "a", "value": n} for n in range(3)])
             assert queue.flush(10) is True
             stats = queue.stats()
@@ -152,7 +152,7 @@ class TestItems:
         refusal = (400, "illegal_argument_exception", CLASHES[0])
         cluster.to_items(201, *[refusal] * 1000)
         backend = make()
-        with quick(backend, bulk_size=2) as queue:
+        with quick(backend, bulk_size=2, bulk_timeout=60.0) as queue:
             queue.bulk_write([{"name": "a", "value": n} for n in range(2)])
             assert queue.flush(10) is True
             cluster.to_items()
@@ -201,7 +201,7 @@ class TestItems:
     def test_a_missing_answer_means_again(self, cluster, make):
         """A server that answers for fewer documents than were sent has said nothing of the others."""
         cluster.to_bulks(Answer(200, {"errors": True, "items": [{"create": {"status": 201}}]}))
-        with quick(make(), bulk_size=3) as queue:
+        with quick(make(), bulk_size=3, bulk_timeout=60.0) as queue:
             queue.bulk_write([{"name": "a", "value": n} for n in range(3)])
             assert queue.flush(10) is True
         assert sorted(document["value"] for document in cluster.documents.values()) == [1, 2]
@@ -267,7 +267,7 @@ class TestWholeRequests:
                 too_large if len(request.body) > 2000 or b"huge" in request.body else cluster.respond(request)
             )
         )
-        with quick(make(template=False), bulk_size=100) as queue:
+        with quick(make(template=False), bulk_size=100, bulk_timeout=60.0) as queue:
             queue.bulk_write([{"name": "huge" if n == 40 else "a", "value": n} for n in range(100)])
             assert queue.flush(10) is True
             stats = queue.stats()

@@ -263,7 +263,7 @@ def test_only_the_metric_to_blame_is_dropped(server, deliver):
         return 400 if any(found["name"] == "bad" for found in metrics_of(points_of(decoded(request.body)))) else 200
 
     server.answer(answer)
-    delivery = deliver(OTLPBackend(server.url), bulk_size=64)
+    delivery = deliver(OTLPBackend(server.url), bulk_size=64, bulk_timeout=60.0)
     for number in range(64):
         delivery.write("bad" if number == 37 else f"m{number}", value=number)
     assert delivery.flush(DEADLINE)

@@ -71,6 +71,8 @@ class Site:
             f"unix:{self.address}",
             "--workers",
             "4",
+            "--graceful-timeout",
+            "3",  # gunicorn does not see to it that a worker which it has just forked gets the signal to end
         ]
         self.log = (folder / "log").open("w")
         self.master = subprocess.Popen(

@@ -59,7 +59,7 @@ def test_flush_does_not_count_what_came_later_in_place_of_what_is_stuck(deliver)
 def test_flush_does_not_count_what_was_dropped_in_place_of_what_is_stuck(deliver):
     """With the first batch stuck in the backend, `flush` waits for it, however many newer metrics give way."""
     gate = Gate()
-    delivery = deliver(FaultBackend([gate]), queue_maxsize=10, bulk_size=2)
+    delivery = deliver(FaultBackend([gate]), queue_maxsize=10, bulk_size=2, bulk_timeout=60.0)
     delivery.write("a", value=0)
     delivery.write("a", value=1)
     gate.wait()

@@ -47,7 +47,7 @@ class OneByOne(Poisoned):
 
 
 def _sent(backend: Any, count: int, **options: Any) -> dict[str, Any]:
-    with quick(backend, **options) as delivery:
+    with quick(backend, **({"bulk_timeout": 60.0} | options)) as delivery:  # batches are whole, but for the last
         for value in range(count):
             delivery.write("poison.test", value=value)
         assert delivery.flush(20.0), delivery.stats()
@@ -176,7 +176,7 @@ def test_an_outage_convicts_no_metric_however_often_it_had_failed_alone():
             raise KeyError("which")
 
     backend._then = choke
-    with quick(backend, bulk_size=64) as delivery:
+    with quick(backend, bulk_size=64, bulk_timeout=60.0) as delivery:
         for value in range(64):
             delivery.write("poison.test", value=value)
         assert wait_for(delivery, lambda: len(alone) > _PROOFS + 1)
