@@ -316,7 +316,7 @@ def test_a_lost_answer_makes_no_second_point(server):
     """The server stores and hangs up: what is sent again has the same names, tags and timestamps."""
     server.answer(DROP, 204)
     metrics = [{"name": "a", "value": 1.0, "timestamp": NOW} for _ in range(50)]
-    with ThreadedBackend(to(server), bulk_timeout=0.01, retry=Backoff(base=0.01)) as queue:
+    with ThreadedBackend(to(server), bulk_size=50, bulk_timeout=60.0, retry=Backoff(base=0.01)) as queue:
         queue.bulk_write(metrics)
         assert queue.flush(10.0)
         stats = queue.stats()

@@ -83,9 +83,7 @@ def test_flush_and_close_from_the_worker_return_at_once():
     assert wait_for(delivery, lambda: len(results) == 2)
     assert results[0] is False
     assert results[1] < 1.0
-    thread = delivery._worker.thread
-    if thread is not None:
-        thread.join(DEADLINE)
+    assert wait_for(delivery, lambda: delivery._worker.finished)
     check_conservation(delivery.stats(), offered=1, pending=0)
     assert store.closed == 1
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from tests.faults.harness import DEADLINE, OUTAGE, FaultBackend, quick
+from tests.faults.harness import DEADLINE, OUTAGE, FaultBackend, Gate, quick, wait_for
 from time_execution import flush, settings, shutdown, stats, time_execution
 from time_execution.backends.aggregate import AggregateBackend
 from time_execution.backends.base import BaseMetricsBackend
@@ -92,6 +93,23 @@ def test_flush_tells_that_something_is_left():
     assert not delivery.flush(0.3)
     delivery.close(0.1)
     assert delivery.undelivered() == 1
+
+
+def test_what_a_close_still_waits_for_counts_as_undelivered():
+    """The delivery behind is given less time than the one in front, but on a busy machine not by much."""
+    gate = Gate()
+    inner = quick(FaultBackend([gate]))
+    for value in range(3):
+        inner.write("a", value=value)
+    gate.wait()
+    assert inner.undelivered() == 0
+    closing = threading.Thread(target=inner.close, args=(DEADLINE,))
+    closing.start()
+    assert wait_for(inner, inner.is_closed)
+    assert inner.undelivered() == 3
+    gate.open.set()
+    closing.join(DEADLINE)
+    assert inner.undelivered() == 0
 
 
 class Moody(BaseMetricsBackend):

@@ -159,7 +159,7 @@ class ThreadedBackend(QueuedBackend):
     def _open(self) -> None:
         self._is_closing = False
         self._is_over = False
-        self._undelivered = 0
+        self._undelivered: int | None = None  # until a close has given up what is left
         self._close_by = math.inf
 
     def write(self, /, name: str, **data: Any) -> None:
@@ -253,9 +253,18 @@ class ThreadedBackend(QueuedBackend):
         return self.channel.closed
 
     def undelivered(self) -> int:
-        """Return how many metrics the last close gave up, and a delivery behind; not what went to a spool."""
+        """Return how many metrics the last close gave up, and a delivery behind; not what went to a spool.
+
+        While a close still waits, those that wait with it count: whoever closed a delivery in front may be told that
+        its time is over a moment before this one is.
+        """
+        channel = self.channel
+        with channel.lock:
+            given_up = self._undelivered
+            if given_up is None:
+                given_up = channel.waiting() if channel.closed and channel.store is None else 0
         behind = self._tell_backend("undelivered")
-        return self._undelivered + (behind if type(behind) is int else 0)
+        return given_up + (behind if type(behind) is int else 0)
 
     def after_fork(self) -> None:
         """Begin afresh in a forked child: empty queue, counters at zero, a worker of its own at the first metric."""
