@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.forked import exit_code, start_in_a_child
 from time_execution.delivery.deadletter import DeadLetters, read
 from time_execution.exceptions import ConfigurationError
 from time_execution.types import Metric
@@ -246,23 +247,8 @@ def test_processes_and_threads_write_whole_lines(path):
 
 def in_children(works):
     """Run functions in forked children, at the same time, and return their exit codes."""
-    pids = []
-    for work in works:
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                signal.alarm(60)
-                work()
-                code = 0
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        pids.append(pid)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    children = [start_in_a_child(work, longest=60) for work in works]
+    return [exit_code(child) for child in children]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")

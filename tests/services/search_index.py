@@ -6,7 +6,9 @@ import json
 import urllib.error
 import urllib.request
 import uuid
+from typing import Any
 
+from tests.faults.harness import quick
 from time_execution.types import Metric
 
 _LENIENT = "ignore_unavailable=true&allow_no_indices=true"
@@ -110,3 +112,20 @@ class SearchIndex:
         for prefix in ("time-execution", "time-execution-stream"):
             self.call("DELETE", f"/_index_template/{prefix}-{self.name}")
             self.call("DELETE", f"/_template/{prefix}-{self.name}")
+
+
+def race_for_mappings(index: SearchIndex, backend_class: Any) -> None:
+    """Let several shards see a text and a number first under one field, in five new indices; all must be stored."""
+    for number in range(5):
+        name = f"{index.name}-{number}"
+        with backend_class(index.host, name, index_pattern="{index}") as backend:
+            backend.write("warm", value=1)  # puts the template
+            index.call("DELETE", f"/{name}")
+            shards = {"settings": {"number_of_shards": 5, "number_of_replicas": 0}}
+            assert index.call("PUT", f"/{name}", shards)[0] == 200
+            with quick(backend, bulk_size=200) as queue:
+                queue.bulk_write([{"name": "a", "value": n, "size": n if n % 2 else "x"} for n in range(200)])
+                assert queue.flush(30) is True
+                assert queue.stats()["dropped"] == {}
+    found = sorted((document["value"], document["size"]) for document in index.documents())
+    assert found == sorted((n, n if n % 2 else "x") for n in range(200) for _ in range(5))

@@ -12,7 +12,7 @@ from tests.faults.harness import quick
 from tests.services.brokers import wait_until
 from tests.services.elasticsearch_pairs import CLIENT, MENDED_BY, SERVERS, SPOKEN
 from tests.services.relay import Relay
-from tests.services.search_index import SearchIndex
+from tests.services.search_index import SearchIndex, race_for_mappings
 from time_execution.backends.elasticsearch import ElasticsearchBackend
 from time_execution.exceptions import BackendDenied
 from time_execution.types import Metric, Stored
@@ -55,19 +55,7 @@ def test_a_pair_that_speaks_stores_once_and_under_the_template(index, caplog):
 @pytest.mark.parametrize("index", SPOKEN, indirect=True)
 def test_a_race_for_the_mapping_of_a_new_field_loses_nothing(index):
     """Shards that see a text and a number first disagree for a moment; all is stored, in several new indices."""
-    for number in range(5):
-        name = f"{index.name}-{number}"
-        settings = {"number_of_shards": 5, "number_of_replicas": 0}
-        with ElasticsearchBackend(index.host, name, index_pattern="{index}") as backend:
-            backend.write("warm", value=1)  # puts the template
-            index.call("DELETE", f"/{name}")
-            assert index.call("PUT", f"/{name}", {"settings": settings})[0] == 200
-            with quick(backend, bulk_size=200) as queue:
-                queue.bulk_write([{"name": "a", "value": n, "size": n if n % 2 else "x"} for n in range(200)])
-                assert queue.flush(30) is True
-                assert queue.stats()["dropped"] == {}
-    found = sorted((document["value"], document["size"]) for document in index.documents())
-    assert found == sorted((n, n if n % 2 else "x") for n in range(200) for _ in range(5))
+    race_for_mappings(index, ElasticsearchBackend)
 
 
 @pytest.mark.parametrize("index", SPOKEN, indirect=True)

@@ -8,10 +8,10 @@ import pytest
 
 from tests.closed_after import closed_after
 from tests.fault_server import HANG, RESET
-from tests.faults.harness import check_conservation, quick
+from tests.faults.harness import check_conservation
 from tests.services.brokers import Stream
 from tests.services.relay import Relay
-from tests.services.search_index import SearchIndex, numbered
+from tests.services.search_index import SearchIndex, numbered, race_for_mappings
 from time_execution import flush, settings, time_execution
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
@@ -74,19 +74,7 @@ class TestDocuments:
 
     def test_a_race_for_the_mapping_of_a_new_field_loses_nothing(self, index):
         """Shards that see a text and a number first disagree for a moment; all is stored, in several new indices."""
-        for number in range(5):
-            name = f"{index.name}-{number}"
-            with OpenSearchBackend(index.host, name, index_pattern="{index}") as backend:
-                backend.write("warm", value=1)  # puts the template
-                index.call("DELETE", f"/{name}")
-                shards = {"settings": {"number_of_shards": 5, "number_of_replicas": 0}}
-                assert index.call("PUT", f"/{name}", shards)[0] == 200
-                with quick(backend, bulk_size=200) as queue:
-                    queue.bulk_write([{"name": "a", "value": n, "size": n if n % 2 else "x"} for n in range(200)])
-                    assert queue.flush(30) is True
-                    assert queue.stats()["dropped"] == {}
-        found = sorted((document["value"], document["size"]) for document in index.documents())
-        assert found == sorted((n, n if n % 2 else "x") for n in range(200) for _ in range(5))
+        race_for_mappings(index, OpenSearchBackend)
 
     def test_a_data_stream_gets_documents_once(self, index, make):
         """The stream is made by the template."""

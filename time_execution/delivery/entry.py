@@ -22,7 +22,6 @@ DRAFT_BYTES = 150
 
 _LOOKS = 5
 _CLOSE = 20_000  # nanoseconds between two looks at clocks that nobody came between
-_NEVER = 1 << 62
 
 
 class Entry:
@@ -56,16 +55,15 @@ def _wall_offset() -> int:
     A thread that is held up between its looks at the two clocks, be it by other threads for one of the interpreter's
     turns of 5 ms, would be off by as long: so it looks again.
     """
-    offset, best = 0, _NEVER
+    found = []
     for _ in range(_LOOKS):
         before = time.perf_counter_ns()
         wall = time.time_ns()
         took = time.perf_counter_ns() - before
-        if took < best:
-            offset, best = wall - before, took
+        found.append((took, wall - before))
         if took < _CLOSE:
             break
-    return offset
+    return min(found)[1]
 
 
 class EntryMaker:
