@@ -32,6 +32,7 @@ class Block:
         name: The series.
         fields: Fields of the metric; more may be added inside the block, through `fields`, and as with a hook, those
             there win over what the metric has.
+        target: How it is measured; by default as the blocks of that name are.
 
     Raises:
         ConfigurationError: When the name is no text or empty, or one of the fields is a core field of the metric.
@@ -39,8 +40,9 @@ class Block:
 
     __slots__ = ("_hooks", "_plan", "_started", "_target", "fields")
 
-    def __init__(self, name: Any, fields: dict[str, Any]) -> None:
-        target = _targets.get(name) if isinstance(name, str) else Target(None, name)  # which refuses it
+    def __init__(self, name: Any, fields: dict[str, Any], *, target: Target | None = None) -> None:
+        if target is None:
+            target = _targets.get(name) if isinstance(name, str) else Target(None, name)  # which refuses it
         if target is None:
             if len(_targets) >= _MAX_TARGETS:  # names made at run time must not pile up
                 _targets.clear()

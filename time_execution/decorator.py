@@ -82,14 +82,14 @@ class TimeExecution:
         config.expect("True or False", disable_default_hooks, where="disable_default_hooks", is_right=is_bool)
         hooks = () if extra_hooks is None else config.resolve_hooks(extra_hooks, where="extra_hooks")
 
-        def decorate(wrapped: Any) -> Any:
+        def decorator(wrapped: Any) -> Any:
             def target(inner: Any) -> Target:
                 series = (get_fqn or name_of)(inner) if name is None else name
                 return Target(inner, series, extra_hooks=hooks, disable_default_hooks=disable_default_hooks)
 
-            return _decorate(wrapped, target)
+            return decorate(wrapped, target)
 
-        return decorate if func is None else decorate(func)
+        return decorator if func is None else decorator(func)
 
     def block(self, name: str, /, **fields: Any) -> Block:
         """Return a context manager, for ``with`` and ``async with``, that measures a block of code.
@@ -150,15 +150,23 @@ time_execution = TimeExecution()
 time_execution_async = time_execution
 
 
-def _decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
-    """Choose what a thing of this kind is wrapped in."""
+def decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
+    """Return the measured form of what a decorator was put on: the function, the parts of a property, the class.
+
+    Args:
+        wrapped: What was decorated.
+        target: Returns how a callable in it is measured.
+
+    Raises:
+        TypeError: When it cannot be called.
+    """
     if isinstance(wrapped, (staticmethod, classmethod)):
-        return type(wrapped)(_decorate(wrapped.__func__, target))
+        return type(wrapped)(decorate(wrapped.__func__, target))
     if isinstance(wrapped, property):
-        fget, fset, fdel = (part and _decorate(part, target) for part in (wrapped.fget, wrapped.fset, wrapped.fdel))
+        fget, fset, fdel = (part and decorate(part, target) for part in (wrapped.fget, wrapped.fset, wrapped.fdel))
         return type(wrapped)(fget, fset, fdel, wrapped.__doc__)
     if isinstance(wrapped, functools.cached_property):
-        return type(wrapped)(_decorate(wrapped.func, target))
+        return type(wrapped)(decorate(wrapped.func, target))
     if isinstance(wrapped, type):
         return measure_construction(wrapped, lambda function: wrap(function, target(wrapped)))
     if not callable(wrapped):

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MAX_KINDS = 1000
+_MAX_CHAIN = 100  # exceptions that one came from; each recursion that wraps anew would otherwise pay for all below
+# What Python itself writes to an exception, past any override of its class; the cause before what setting it changes.
+_PARTS: list[Any] = [
+    vars(BaseException)[name] for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__")
+]
 
 
 class Faults:
@@ -152,6 +157,35 @@ class Step:
         key = f"{self._kind}.{self.label}.{error}"
         faults.log.tell(key, f"{self._kind} {self.label} raised {error}; it is skipped")
         return Failed(error)
+
+
+class Untouched:
+    """Sets an exception, and those it came from, back to what they were, should a hook have raised one of them again.
+
+    Python then cuts whoever is raised out of the chain of the one being handled.
+    """
+
+    __slots__ = ("_states",)
+
+    def __init__(self, exc: BaseException | None) -> None:
+        states: dict[int, tuple[BaseException, list[Any]]] = {}
+        waiting = [exc]
+        while waiting and len(states) < _MAX_CHAIN:
+            link = waiting.pop()
+            if link is not None and id(link) not in states:
+                state = [part.__get__(link) for part in _PARTS]
+                states[id(link)] = link, state
+                waiting += state[:2]  # the context is looked at first
+        self._states = states.values()
+
+    def __enter__(self) -> None:
+        """Nothing is left to do."""
+
+    def __exit__(self, *_: object) -> None:
+        """Set them back."""
+        for exc, state in self._states:
+            for part, value in zip(_PARTS, state, strict=True):
+                part.__set__(exc, value)
 
 
 def label_of(thing: Any) -> str:

@@ -1,4 +1,4 @@
-"""What an operator asks of all configured backends at once: flush, stats, shutdown."""
+"""What an operator asks of all backends at once, those of the settings and those of sources: flush, stats, shutdown."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from time_execution.guard import Failed, Step, faults, label_of
 from time_execution.settings import current
+from time_execution.source_backends import registered
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Wait until all metrics written before are settled in every configured backend.
+    """Wait until all metrics written before are settled in every backend, also the own ones of sources such as `Timer`.
 
     Args:
         timeout: The longest wait for all of them together, in seconds; None waits as long as it takes.
@@ -31,7 +32,7 @@ def flush(timeout: float | None = None) -> bool:
 
 
 def shutdown(timeout: float | None = None) -> None:
-    """Deliver what is queued and close every configured backend; queues count what comes later as rejected.
+    """Deliver what is queued and close every backend, also the own ones of sources; what comes later is rejected.
 
     Args:
         timeout: The longest wait for all of them together, in seconds; None gives each its own ``shutdown_timeout``.
@@ -47,15 +48,16 @@ def shutdown(timeout: float | None = None) -> None:
 
 
 def stats() -> dict[str, Any]:
-    """Return the accounting of every configured backend, and what was caught on the call path.
+    """Return the accounting of every backend, also of the own ones of sources, and what was caught on the call path.
 
     Returns:
         ``backends``: label -> the backend's own ``stats()``, in order (a label that repeats gets ``#2``), or
         ``{"error": class name}`` when that raised;
-        ``errors``: ``{"hook": {"label: error": count}, "backend": {…}}``, for this process.
+        ``errors``: ``{"hook": {"label: error": count}, "backend": {…}}``, for this process; also
+        ``instrument`` where the profiler's were used wrongly outside of any profiler.
     """
     found: dict[str, Any] = {}
-    for backend in current().values.backends:
+    for backend in _backends():
         base = _label(backend)
         label, number = base, 1
         while label in found:
@@ -67,6 +69,11 @@ def stats() -> dict[str, Any]:
     return {"backends": found, "errors": faults.as_dict()}
 
 
+def _backends() -> list[Any]:
+    configured = current().values.backends
+    return [*configured, *(own for own in registered() if not any(own is other for other in configured))]
+
+
 def _label(backend: Any) -> str:
     inner = getattr(backend, "backend", None)
     return label_of(backend) if inner is None else f"{label_of(backend)}({label_of(inner)})"
@@ -74,7 +81,7 @@ def _label(backend: Any) -> str:
 
 def _steps(method: str) -> Iterator[tuple[Step, bool]]:
     """Yield a method of each backend that has it, guarded, and whether it takes a time-out."""
-    for backend in current().values.backends:
+    for backend in _backends():
         call = getattr(backend, method, None)
         if callable(call):
             yield Step(call, kind="backend", label=_label(backend), raises=False), _takes_argument(call)

@@ -140,8 +140,10 @@ class Sinks:
             outlet = outlet.following
 
 
-def sinks_of(snapshot: Snapshot) -> Sinks:
-    """Return the sinks of a snapshot; made once for each."""
+def sinks_of(snapshot: Snapshot, *own: Any) -> Sinks:
+    """Return the sinks of a snapshot, made once for each; or those of a source that has backends of its own besides."""
+    if own:
+        return Sinks((*snapshot.values.backends, *own), raises=snapshot.values.raise_errors)
     sinks: Sinks | None = snapshot.sinks
     if sinks is None:
         sinks = snapshot.sinks = Sinks(snapshot.values.backends, raises=snapshot.values.raise_errors)

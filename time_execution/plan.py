@@ -7,19 +7,20 @@ import weakref
 from collections import deque
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution import config
 from time_execution.forking import on_fork
-from time_execution.guard import faults
+from time_execution.guard import Untouched, faults
 from time_execution.hooks.chain import NONE_STARTED, Call, Chain, Started
 from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, AsyncHooks, Place, Sinks, inside_task, sinks_of, this_thread
 from time_execution.settings import current, live
 from time_execution.types import CORE_FIELDS, HOOK_ERROR, HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from time_execution.config import Values
     from time_execution.delivery.channel import Channel
     from time_execution.settings import Snapshot
 
@@ -29,11 +30,6 @@ _new_metric = Metric.__new__  # its constructor in Python would cost as much as 
 _NO_CHANNEL: Any = None
 _NO_VERSION = 0
 _NO_SIZE = -1
-_MAX_CHAIN = 100  # exceptions that one came from; each recursion that wraps anew would otherwise pay for all below
-# What Python itself writes to an exception, past any override of its class; the cause before what setting it changes.
-_PARTS: list[Any] = [
-    vars(BaseException)[name] for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__")
-]
 # Not the module's own generator: a program that seeds it counts on its numbers.
 _chance = random.Random()  # noqa: S311 - no secret
 _draw = _chance.random
@@ -79,10 +75,8 @@ class Plan:
     def __init__(self, target: Target, snapshot: Snapshot) -> None:
         values = snapshot.values
         self.serial = snapshot.version
-        self._sinks: Sinks = sinks_of(snapshot)
-        default_hooks = () if target.disable_default_hooks else values.hooks
-        hooks = (*default_hooks, *target.extra_hooks)
-        chain = self._chain = Chain(hooks, series=target.name, raises=values.raise_errors)
+        self._sinks: Sinks = sinks_of(snapshot, *target.own_backends(values))
+        chain = self._chain = Chain(target.hooks(values), series=target.name, raises=values.raise_errors)
         self._hook = chain.first
         self._outlet = self._sinks.first
         self.eager = bool(chain.links) or self._sinks.has_direct
@@ -128,10 +122,14 @@ class Plan:
         """
         if self.skip or (self._sample_rate < 1.0 and _draw() >= self._sample_rate):
             return False
+        return not self.is_reentrant(awaits=awaits)
+
+    def is_reentrant(self, *, awaits: bool = False) -> bool:
+        """Whether a hook or a direct backend of ours makes this call, which is counted; `awaits` as for `is_wanted`."""
         if self.eager and (this_thread.place.within or (awaits and inside_task.get())):
             faults.count("hook", str(self._template[NAME]), "reentrant")
-            return False
-        return True
+            return True
+        return False
 
     def begin(self, call: Call) -> Started | None:
         """Start the hooks that run around the call; returns them, or None when a draft will do for the metric."""
@@ -169,7 +167,7 @@ class Plan:
                 channel.put((self, *span))
             return
         if exception is not None:
-            with _Untouched(exception):
+            with Untouched(exception):
                 self._finish_eagerly(started, span, call, response, exception, fields)
         else:
             self._finish_eagerly(started, span, call, response, exception, fields)
@@ -277,7 +275,7 @@ class Plan:
         hooks = AsyncHooks()
         token = inside_task.set(hooks)
         try:
-            with _Untouched(exception):
+            with Untouched(exception):
                 await self._chain.finish_async(metric, started, call, response, exception)
             self._name_again(metric)
         finally:
@@ -286,36 +284,10 @@ class Plan:
         self._sinks.put(metric)
 
 
-class _Untouched:
-    """Sets an exception, and those it came from, back to what they were, should a hook have raised one of them again.
-
-    Python then cuts whoever is raised out of the chain of the one being handled.
-    """
-
-    __slots__ = ("_states",)
-
-    def __init__(self, exc: BaseException | None) -> None:
-        states: dict[int, tuple[BaseException, list[Any]]] = {}
-        waiting = [exc]
-        while waiting and len(states) < _MAX_CHAIN:
-            link = waiting.pop()
-            if link is not None and id(link) not in states:
-                state = [part.__get__(link) for part in _PARTS]
-                states[id(link)] = link, state
-                waiting += state[:2]  # the context is looked at first
-        self._states = states.values()
-
-    def __enter__(self) -> None:
-        """Nothing is left to do."""
-
-    def __exit__(self, *_: object) -> None:
-        for exc, state in self._states:
-            for part, value in zip(_PARTS, state, strict=True):
-                part.__set__(exc, value)
-
-
 class Target:
     """A thing that is measured, and its plan for the settings in force. Thread-safe: plans are replaced whole.
+
+    Sources with hooks or backends of their own, or another kind of plan, are subclasses.
 
     Args:
         func: What is called, and what hooks get as ``func``.
@@ -323,10 +295,16 @@ class Target:
         extra_hooks: Run after those of the settings.
         disable_default_hooks: Leave out those of the settings.
 
+    Attributes:
+        plan_type: What it is measured by.
+        wrappers: What makes its wrappers, by kind of callable, where not those of `time_execution.wrapper`.
+
     Raises:
         ConfigurationError: When the name is no text, or empty.
     """
 
+    plan_type: ClassVar[type[Plan]] = Plan
+    wrappers: ClassVar[Mapping[str, Callable[[Any, Any], Callable[..., Any]]]] = {}
     __slots__ = ("__weakref__", "_override", "disable_default_hooks", "extra_hooks", "func", "name", "plan")
 
     def __init__(
@@ -344,7 +322,20 @@ class Target:
         self.extra_hooks = tuple(extra_hooks)
         self.disable_default_hooks = disable_default_hooks
         self._override: Callable[[], Plan | None] = _nothing
-        self.plan = Plan(self, live.snapshot)
+        self.plan = self.plan_type(self, live.snapshot)
+
+    def hooks(self, values: Values) -> tuple[Callable[..., Any], ...]:
+        """Return the hooks that run under these settings, in order."""
+        return self.extra_hooks if self.disable_default_hooks else (*values.hooks, *self.extra_hooks)
+
+    def own_backends(self, values: Values) -> tuple[Any, ...]:  # noqa: ARG002 - for those that have some
+        """Return the backends that get its metrics besides those of the settings."""
+        return ()
+
+    def mark(self, wrapper: Any) -> None:
+        """Write on what it is wrapped in how it is called; `fqn` and `get_fqn` as upstream has them."""
+        wrapper.fqn = self.name
+        wrapper.get_fqn = lambda: self.name
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was asked for; how it is measured is up to the settings of the process that loads it."""
@@ -356,14 +347,14 @@ class Target:
         if snapshot is live.snapshot:
             plan = self.plan
             if plan.serial != snapshot.version:
-                plan = self.plan = Plan(self, snapshot)
+                plan = self.plan = self.plan_type(self, snapshot)
             return plan
         override = self._override()
         if override is None or override.serial != snapshot.version:
             plans = snapshot.plans
             override = plans.get(self)
             if override is None:
-                override = plans[self] = Plan(self, snapshot)
+                override = plans[self] = self.plan_type(self, snapshot)
             self._override = weakref.ref(override)  # so that the block's backends end with the block
         return override
 

@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 from time_execution.hooks.chain import NONE_STARTED
 from time_execution.naming import named_part
 from time_execution.pipeline import awaiting_hooks, this_thread
-from time_execution.plan import Target
 from time_execution.settings import live
 from time_execution.signature import inside_partials, shape_of
 
 if TYPE_CHECKING:
     from time_execution.hooks.chain import Call, Started
-    from time_execution.plan import Plan
+    from time_execution.plan import Plan, Target
 
 
 def wrap(func: Any, target: Target) -> Any:
@@ -39,7 +38,7 @@ def wrap(func: Any, target: Target) -> Any:
     """
     target.func = func
     kind = _kind_of(func)
-    wrapper: Any = _WRAPPERS[kind](func, target)
+    wrapper: Any = {**_WRAPPERS, **target.wrappers}[kind](func, target)
     if kind == "function" and not _binds(func):
         wrapper = Measured(func, wrapper, target)
     else:
@@ -50,8 +49,7 @@ def wrap(func: Any, target: Target) -> Any:
     for extra in ("cache_info", "cache_clear", "cache_parameters"):  # what `functools.lru_cache` adds, outside __dict__
         if hasattr(func, extra):
             setattr(wrapper, extra, getattr(func, extra))
-    wrapper.fqn = target.name
-    wrapper.get_fqn = lambda: target.name
+    target.mark(wrapper)
     return wrapper
 
 
@@ -78,16 +76,11 @@ class Measured:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the object and how it is measured."""
-        target = self.__target
-        return _measure, (self.__wrapped__, target.name, target.extra_hooks, target.disable_default_hooks)
+        return wrap, (self.__wrapped__, self.__target)
 
     def __repr__(self) -> str:
         """Return what the object says of itself."""
         return repr(self.__wrapped__)
-
-
-def _measure(func: Any, name: str, extra_hooks: tuple[Any, ...], disable_default_hooks: bool) -> Any:  # noqa: FBT001
-    return wrap(func, Target(func, name, extra_hooks=extra_hooks, disable_default_hooks=disable_default_hooks))
 
 
 def _binds(func: Any) -> bool:

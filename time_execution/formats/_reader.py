@@ -25,6 +25,8 @@ MAX_INT_BITS = 4096
 
 # Room for the marker of what was cut.
 _MARKER_TEXT = 64
+# Libraries whose tables and arrays say their shape, by the first part of their class's module.
+_SHAPED = frozenset(("cupy", "jax", "jaxlib", "pandas", "polars", "pyarrow", "scipy", "torch", "xarray"))
 # Time zones whose arithmetic is a library's, not a user's; by the first part of their class's module.
 _KNOWN_ZONES = frozenset(("datetime", "zoneinfo", "pytz", "dateutil"))
 _MISSING = object()
@@ -47,8 +49,29 @@ def type_name(kind: type) -> str:
 
 
 def describe(value: Any, _: Any = None) -> str:
-    """Return what stands for a value that is not read."""
-    return f"<{type_name(type(value))}>"
+    """Return what stands for a value that is not read: its class, and of a data frame or the like its shape."""
+    kind = type(value)
+    shape = next((found for base in mro_of(kind)[:-1] if (found := _shape_by(base, value)) is not None), None)
+    return f"<{type_name(kind)}>" if shape is None else f"<{type_name(kind)} shape={shape}>"
+
+
+def _shape_by(base: type, value: Any) -> tuple[int, ...] | None:
+    """Return the shape of a value by a class of a library that is known for it; of a subclass nothing is called."""
+    module_name = _module_of(base)
+    if type(module_name) is not str or module_name.partition(".")[0] not in _SHAPED:
+        return None
+    module, getter = sys.modules.get(module_name), _members_of(base).get("shape")
+    if type(module) is not ModuleType or module.__dict__.get(_name_of(base)) is not base or not _is_getter(getter):
+        return None
+    try:
+        shape = tuple(getter.__get__(value))
+    except Exception:  # noqa: BLE001 - a library's own code, of a version that is not known here
+        return None
+    return shape if all(type(size) is int for size in shape) else None
+
+
+def _is_getter(member: Any) -> bool:
+    return type(member) in {property, GetSetDescriptorType}
 
 
 def read_container(value: Any, _: Any) -> None:

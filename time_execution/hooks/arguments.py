@@ -19,7 +19,40 @@ if TYPE_CHECKING:
 ARGUMENTS = "arguments"
 
 _RECEIVERS = frozenset({"self", "cls"})
-_Names = tuple[tuple[str, ...], str]
+
+
+class Parameters:
+    """The names that a callable gives what it is called with. Immutable and thread-safe.
+
+    Args:
+        func: Any callable; some built-in functions do not tell, and what those are given stands under ``*args``.
+    """
+
+    __slots__ = ("_names", "_surplus")
+
+    def __init__(self, func: Any) -> None:
+        try:
+            parameters = [*inspect.signature(func).parameters.values()]
+        except (TypeError, ValueError):
+            parameters = []
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        surplus = next((item.name for item in parameters if item.kind is inspect.Parameter.VAR_POSITIONAL), "args")
+        self._names = tuple(item.name for item in parameters if item.kind in positional)
+        self._surplus = f"*{surplus}"
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return each argument under its parameter's name, but for ``self`` and ``cls``, which come first.
+
+        Unlike `inspect.Signature.bind`, also where the call was wrong.
+        """
+        names = self._names
+        arguments = dict(zip(names, args, strict=False))
+        if len(args) > len(names):
+            arguments[self._surplus] = args[len(names) :]
+        arguments.update(kwargs)
+        if names and names[0] in _RECEIVERS:
+            arguments.pop(names[0], None)
+        return arguments
 
 
 class ArgumentsHook:
@@ -63,7 +96,7 @@ class ArgumentsHook:
         self.exclude = frozenset(exclude)
         self.max_length = max_length
         self.redactor = redactor
-        self._names: WeakKeyDictionary[Callable[..., Any], _Names] = WeakKeyDictionary()
+        self._parameters: WeakKeyDictionary[Callable[..., Any], Parameters] = WeakKeyDictionary()
 
     def __call__(  # noqa: D102 - described by the class
         self,
@@ -75,49 +108,30 @@ class ArgumentsHook:
         func_args: tuple[Any, ...],
         func_kwargs: dict[str, Any],
     ) -> dict[str, Any] | None:
-        # What a block is given are its fields, and they are in the metric already.
-        arguments = self._bind(func, func_args, func_kwargs) if callable(func) else None
+        if not callable(func):  # what a block is given are its fields, and they are in the metric already
+            return None
+        bound = self._parameters_of(func).bind(func_args, func_kwargs)
+        arguments = {name: value for name, value in bound.items() if self._is_wanted(name)}
         if not arguments:
             return None
         return {ARGUMENTS: self.redactor.redact(snapshot(arguments), max_text=self.max_length)}
 
-    def _bind(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Give each argument its parameter's name; unlike `inspect.Signature.bind`, also where the call was wrong."""
-        names, surplus = self._names_of(func)
-        arguments = dict(zip(names, args, strict=False))
-        if len(args) > len(names):
-            arguments[surplus] = args[len(names) :]
-        arguments.update(kwargs)
-        if names and names[0] in _RECEIVERS:
-            arguments.pop(names[0], None)
-        return {name: value for name, value in arguments.items() if self._is_wanted(name)}
-
     def _is_wanted(self, name: str) -> bool:
         return name not in self.exclude and (self.include is None or name in self.include)
 
-    def _names_of(self, func: Any) -> _Names:
-        """Return the positional parameters and the name for a surplus; read once a function."""
+    def _parameters_of(self, func: Any) -> Parameters:
+        """Return the names of a callable's parameters; read once a function."""
         try:
-            found = self._names.get(func)
+            found = self._parameters.get(func)
         except TypeError:  # a callable object without a hash or a weak reference
-            return _read_names(func)
+            return Parameters(func)
         if found is None:
-            found = self._names[func] = _read_names(func)
+            found = self._parameters[func] = Parameters(func)
         return found
 
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str)
-
-
-def _read_names(func: Any) -> _Names:
-    try:
-        parameters = inspect.signature(func).parameters.values()
-    except (TypeError, ValueError):  # some built-in functions have none
-        return (), "*args"
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    surplus = next((item.name for item in parameters if item.kind is inspect.Parameter.VAR_POSITIONAL), "args")
-    return tuple(item.name for item in parameters if item.kind in positional), f"*{surplus}"
 
 
 arguments_hook = ArgumentsHook()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from time_execution.exceptions import MissingExtraError
+from time_execution.memory import rss_reader
 
 try:
     import resource
@@ -16,7 +15,7 @@ except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from time_execution.types import HookOutcome
 
@@ -40,15 +39,15 @@ class ResourcesHook:
     Args:
         process: Also add ``process_cpu_ms``: what all threads of the process took meanwhile.
         rss: Also add ``rss_bytes``, the memory the process holds after the call, and ``rss_change_bytes``, by how much
-            that grew or shrank during it. Needs psutil (the ``timer`` extra) and takes ten times as long as the rest.
+            that grew or shrank during it. Other systems than Linux need psutil (the ``timer`` extra) for it.
 
     Raises:
-        MissingExtraError: When ``rss`` is wanted and psutil is not installed.
+        MissingExtraError: When ``rss`` is wanted and psutil is needed and not installed.
     """
 
     def __init__(self, *, process: bool = False, rss: bool = False) -> None:
         self.process = process
-        self._rss = _rss_reader() if rss else None
+        self._rss = rss_reader() if rss else None
 
     def __call__(  # noqa: D102 - described by the class
         self, *, func: Any, func_args: Any, func_kwargs: Any
@@ -69,23 +68,6 @@ class ResourcesHook:
             fields[RSS_BYTES] = self._rss()
             fields[RSS_CHANGE_BYTES] = fields[RSS_BYTES] - rss_before
         return fields
-
-
-def _rss_reader() -> Callable[[], int]:
-    """Return a function that reads the process's memory in bytes, also in a process forked later."""
-    try:
-        import psutil  # noqa: PLC0415 - only when asked for
-    except ImportError as exc:
-        raise MissingExtraError("rss=True needs psutil: pip install 'timeexecution[timer]'") from exc
-    process = psutil.Process()
-
-    def read() -> int:
-        nonlocal process
-        if process.pid != os.getpid():
-            process = psutil.Process()
-        return int(process.memory_info().rss)
-
-    return read
 
 
 resources_hook = ResourcesHook()
