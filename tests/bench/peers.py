@@ -23,19 +23,25 @@ PEERS = {
     "opentelemetry-sdk": ("opentelemetry-api==1.45.2", "opentelemetry-sdk==1.45.2"),
     "datadog": ("datadog==0.56.0",),
 }
+# Those whose interface a source of ours has, each with a table of its own.
+SOURCES = {
+    "goblinfish-metrics-trackers": ("goblinfish-metrics-trackers==1.0.5",),
+    "phanos": ("phanos==0.3.2",),
+}
 
 
 def environment(library: str) -> Path | None:
     """Return the interpreter of a library's environment, made at the first need; None when that fails."""
     folder = ENVIRONMENTS / f"{library}-{sys.version_info.major}.{sys.version_info.minor}"
     python, stamp = folder / "bin" / "python", folder / "installed"
-    wanted = " ".join(PEERS[library])
+    packages = (PEERS | SOURCES)[library]
+    wanted = " ".join(packages)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
     print(f"Installing {wanted}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS[library]]
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     if subprocess.run(command, check=False).returncode:
         return None
     stamp.write_text(wanted, encoding="utf-8")

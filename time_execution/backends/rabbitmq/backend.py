@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.address import address_of
 from time_execution.argument_check import check_switches
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.rabbitmq.meaning import error_of
+from time_execution.backends.rabbitmq.message import Sent, array_of, ids_of, message_of, results_of, until
 from time_execution.backends.rabbitmq.options import (
     check_numbers,
     check_texts,
@@ -27,7 +25,6 @@ from time_execution.backends.rabbitmq.options import (
 )
 from time_execution.backends.rabbitmq.session import (
     CLIENT_ERRORS,
-    Receipt,
     RefusedError,
     Session,
     properties_of,
@@ -39,11 +36,12 @@ from time_execution.exceptions import (
     BatchTooLarge,
     ConfigurationError,
 )
-from time_execution.formats.json import document, documents
-from time_execution.types import STORED, Metric, Result, Results, Retry
+from time_execution.formats.json import documents
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
+
+    from time_execution.types import Metric, Results
 
 CONTENT_TYPE = "application/json"
 SCHEMA_VERSION_HEADER = "schema-version"
@@ -56,34 +54,6 @@ _PERSISTENT = 2
 _OTHER_HEADER_BYTES = 1024
 # Sessions of a parent process, kept from being collected: its sockets are not for the child to close.
 _inherited: list[Session] = []
-
-
-class _Message(NamedTuple):
-    """What is published for a batch.
-
-    Attributes:
-        id: The same for the same metrics, however often they are sent.
-        metric_ids: Those of its metrics, with spaces between them; empty when they have none.
-        body: A JSON array of their documents.
-    """
-
-    id: str
-    metric_ids: str
-    body: bytes
-
-
-class _Sent(NamedTuple):
-    """What was published for a batch.
-
-    Attributes:
-        metric_ids: As in `_Message`.
-        size: How many metrics it holds.
-        receipt: What became of it.
-    """
-
-    metric_ids: str
-    size: int
-    receipt: Receipt
 
 
 class RabbitMQBackend(BaseMetricsBackend):
@@ -164,7 +134,8 @@ class RabbitMQBackend(BaseMetricsBackend):
         properties = shown_properties(client_properties)
         shared = {"virtual_host": virtual_host, "heartbeat": heartbeat, "client_properties": properties}
         self.hosts, self.exchange, self.virtual_host = tuple(map(str, places)), exchange, virtual_host
-        self._target: dict[str, Any] = {"exchange": exchange, "routing_key": routing_key, "mandatory": mandatory}
+        self._target: dict[str, Any] = {"exchange": exchange, "mandatory": mandatory}
+        self._routing_key = routing_key
         self._absent: dict[str, Any] = {"exchange_type": exchange_type, "durable": durable}
         self._max_message_bytes, self._timeout = max_message_bytes, timeout
         self._make = session_maker(places, tls=context, timeout=timeout, **login, **shared)
@@ -174,7 +145,7 @@ class RabbitMQBackend(BaseMetricsBackend):
         """Set what changes as batches are sent."""
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._doubtful: dict[str, _Sent] = {}
+        self._doubtful: dict[str, Sent] = {}
         self._process = os.getpid()  # last: another thread that sees it must not find the parent's session
 
     @classmethod
@@ -201,7 +172,7 @@ class RabbitMQBackend(BaseMetricsBackend):
             BackendTimeout: When nothing is confirmed in time.
             BackendUnavailable: When the server cannot be reached, goes down, blocks publishers or refuses the message.
         """
-        return self._send([metrics], write=_array) if metrics else None
+        return self._send([metrics], write=array_of) if metrics else None
 
     def write_batches(self, batches: Sequence[Sequence[Metric]]) -> Results:
         """Publish a message for each batch, one being made while others are on their way, and wait for all of them.
@@ -212,6 +183,10 @@ class RabbitMQBackend(BaseMetricsBackend):
             BackendError: As `write_many`; by the results, when some metrics were stored and others not.
         """
         return self._send(batches, write=documents)
+
+    def routing_key_of(self, metrics: Sequence[Metric]) -> str:  # noqa: ARG002 - for those that tell by it
+        """Return the routing key of the message that a batch becomes."""
+        return self._routing_key
 
     def idle(self) -> None:
         """Answer heartbeats, and notice a connection that was closed; does not wait."""
@@ -271,7 +246,7 @@ class RabbitMQBackend(BaseMetricsBackend):
             None when all is stored; else results up to the last metric that is, with an exception for those after it.
         """
         with self._exclusively():
-            session, sent = self._opened(), list[_Sent]()
+            session, sent = self._opened(), list[Sent]()
             trouble: BackendError | None = None
             try:
                 for metrics in batches:
@@ -289,13 +264,13 @@ class RabbitMQBackend(BaseMetricsBackend):
         refusal = next((one.receipt.refusal for one in sent if one.receipt.refusal is not None), None)
         if refusal is not None:
             trouble = trouble or self._error(refusal)
-        results = _results_of(sent)
+        results = results_of(sent)
         if trouble is not None and not results:
             raise trouble
-        return None if trouble is None else _until(trouble, results)
+        return None if trouble is None else until(trouble, results)
 
     def _publish(
-        self, session: Session, metrics: Sequence[Metric], sent: list[_Sent], write: Callable[..., str]
+        self, session: Session, metrics: Sequence[Metric], sent: list[Sent], write: Callable[..., str]
     ) -> None:
         """Begin to send a batch, but for what went out with messages that the server had no room for then."""
         while (known := self._known(metrics)) is not None:
@@ -307,7 +282,7 @@ class RabbitMQBackend(BaseMetricsBackend):
             session.push()
         if session.is_blocked:
             raise self._blocked()
-        message = _message_of(metrics, write)
+        message = message_of(metrics, write)
         most_ids = session.max_frame_bytes - _OTHER_HEADER_BYTES
         if len(message.body) > self._max_message_bytes or len(message.metric_ids) > most_ids:
             raise BatchTooLarge(
@@ -320,13 +295,15 @@ class RabbitMQBackend(BaseMetricsBackend):
             content_type=CONTENT_TYPE, delivery_mode=_PERSISTENT, message_id=message.id, headers=headers
         )
         with self._settling(session):
-            receipt = session.publish(message.body, properties, **self._target)
-        sent.append(_Sent(message.metric_ids, len(metrics), receipt))
+            receipt = session.publish(
+                message.body, properties, routing_key=self.routing_key_of(metrics), **self._target
+            )
+        sent.append(Sent(message.metric_ids, len(metrics), receipt))
 
-    def _known(self, metrics: Sequence[Metric]) -> _Sent | None:
+    def _known(self, metrics: Sequence[Metric]) -> Sent | None:
         """Return the message without an answer as yet that these metrics begin with, and forget it; None for none."""
         sizes = {one.size for one in self._doubtful.values()}
-        keys = (_ids_of(metrics[:size]) for size in sizes if size <= len(metrics))
+        keys = (ids_of(metrics[:size]) for size in sizes if size <= len(metrics))
         key = next((key for key in keys if key in self._doubtful), None)
         return None if key is None else self._doubtful.pop(key)
 
@@ -365,34 +342,3 @@ class RabbitMQBackend(BaseMetricsBackend):
         if isinstance(exc, RefusedError) and exc.reply_code is None:
             return BackendUnavailable(f"{self._place}: the message was refused; is a queue full that it goes to?")
         return error_of(exc, place=self._place, exchange=self.exchange, virtual_host=self.virtual_host)
-
-
-def _message_of(metrics: Sequence[Metric], write: Callable[..., str]) -> _Message:
-    body = write(metrics, timestamp=time.time_ns()).encode()
-    metric_ids = _ids_of(metrics)
-    message_id = blake2b(metric_ids.encode(), digest_size=16).hexdigest() if metric_ids else uuid.uuid4().hex
-    return _Message(message_id, metric_ids, body)
-
-
-def _array(metrics: Sequence[Metric], *, timestamp: int) -> str:
-    return f"[{','.join([document(metric, timestamp=timestamp) for metric in metrics])}]"
-
-
-def _results_of(sent: Sequence[_Sent]) -> list[Result]:
-    """Return a result for each metric up to the last one that is stored."""
-    while sent and not sent[-1].receipt.is_stored:
-        sent = sent[:-1]
-    results: list[Result] = []
-    for one in sent:
-        results += [STORED if one.receipt.is_stored else Retry(BackendUnavailable.__name__)] * one.size
-    return results
-
-
-def _until(trouble: BackendError, results: list[Result]) -> Iterator[Result]:
-    yield from results
-    raise trouble
-
-
-def _ids_of(metrics: Sequence[Metric]) -> str:
-    ids = [metric.id for metric in metrics]
-    return "" if None in ids else " ".join(cast("list[str]", ids))
