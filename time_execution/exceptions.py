@@ -46,7 +46,7 @@ class DatabaseMissingError(DatabaseError, FileNotFoundError):
 
 
 class NotADatabaseError(DatabaseError):
-    """The file is something else than a metrics database, or was written by a later version."""
+    """The file is nothing that can be reported, or was written by a later version."""
 
 
 class BackendError(TimeExecutionError):

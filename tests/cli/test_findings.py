@@ -67,6 +67,7 @@ def test_functions_that_are_asked_for_one_by_one_share_their_periods(tmp_path, m
     """One that was called twice within minutes is counted by the hour beside one that was called for weeks."""
     monkeypatch.setattr(findings, "_FEW_CALLS", 0)
     monkeypatch.setattr(findings, "_FEW_SERIES", 0)
+    monkeypatch.setattr(findings, "_MOST_SLOTS", 2000)
     path = str(tmp_path / "metrics.db")
     with SQLiteBackend(path, rollup_rows=1, retention=None, minute_retention=None, hour_retention=None) as backend:
         long = [metric("long", 1.0, NOON + timedelta(hours=1 + 6 * n)) for n in range(160)]

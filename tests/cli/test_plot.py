@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from time_execution.cli.plot import bar, columns
+from time_execution.cli.axis import Mark
+from time_execution.cli.plot import bar, chart, columns, deviation
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,40 @@ def test_words_are_text():
     svg = columns([1], ["<b>\"'&"], label="<i>\"'&")
     assert "<title>&lt;b&gt;&quot;&#x27;&amp;</title>" in svg
     assert 'aria-label="&lt;i&gt;&quot;&#x27;&amp;"' in svg
+
+
+def test_a_plot_may_be_higher_than_its_columns():
+    """So that it ends at a round number."""
+    assert [(y, height) for _, _, y, height in rectangles(columns([5], ["a"], label="words", top=10))] == [(50.0, 50.0)]
+
+
+def test_a_short_column_can_be_pointed_at():
+    """What is shown under the pointer belongs to the whole height."""
+    assert '<rect class="over" x="1" width="1" height="100"/>' in columns([100, 1], ["a", "b"], label="words")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "left", "width"),
+    [
+        (5, -5, 15, "25.00", "25.00"),
+        (-5, -5, 15, "0.00", "25.00"),
+        (0, 0, 0, "0.00", "0.00"),
+        (3, 0, 3, "0.00", "100.00"),
+    ],
+)
+def test_a_deviation_begins_at_zero(value, low, high, left, width):
+    """To the right or to the left, with a line where zero is."""
+    found = deviation(value, low, high)
+    assert f'class="mark" x="{left}" width="{width}"' in found
+    assert f'd="M{-low / ((high - low) or 1) * 100:.2f} 0V1"' in found
+
+
+def test_marks_are_at_their_places_and_their_words_are_text():
+    """Those at the ends of the axis stay inside of it."""
+    marks = [Mark(0.0, "<a>"), Mark(0.5, "b"), Mark(1.0, "c")]
+    found = chart("<svg></svg>", across=marks, up=marks)
+    across = re.findall(r'<text class="(\w+)" x="([\d.]+)%" y="1.25em">(.*?)</text>', found)
+    assert across == [("first", "0.00", "&lt;a&gt;"), ("middle", "50.00", "b"), ("last", "100.00", "c")]
+    up = re.findall(r'<text x="100%" y="([\d.]+)%">(.*?)</text>', found)
+    assert up == [("100.00", "&lt;a&gt;"), ("50.00", "b"), ("0.00", "c")]
+    assert "<svg></svg>" in found

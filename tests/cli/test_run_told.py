@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
 
-from time_execution.cli.run import _Ending
+from time_execution.cli.run import _SPAWNING, _Ending
 
 FINE = {"offered": 10, "delivered": 10, "rejected": {}, "dropped": {}, "last_error": None}
+
+
+@pytest.fixture(autouse=True)
+def nothing_spawned(monkeypatch):
+    """Forget that other tests have spawned processes from this one."""
+    for name in _SPAWNING:
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def told(capsys, *, quiet=False, children=0, patterns=("shop.*",), given=None, skipped=(), **stats):

@@ -15,13 +15,14 @@ from time_execution.report import histograms, series, slowest, tail
 if TYPE_CHECKING:
     from time_execution.report import Call, FunctionStats, Point
 
-_SLOTS = 60
+_SLOTS, _MOST_SLOTS = 60, 90
 _PAGE = 20_000
 _FEW_CALLS = 100_000
 _FEW_SERIES = 300
 _MAX_COLUMNS = 40
 _LEAST_COLUMNS = 25
 _SLOWEST = 5
+_SLOWEST_OF_ALL = 10
 _SECOND = 1_000_000_000
 _MINUTE = timedelta(minutes=1)
 
@@ -105,6 +106,17 @@ def details(
     ]
 
 
+def slowest_of_all(
+    path: str, functions: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
+) -> list[Call]:
+    """Return the slowest calls of all functions, of those that are still kept singly; slowest first."""
+    known = [row for row in functions if row.max is not None]
+    # A call among the slowest is of a function whose slowest call is among the slowest of each.
+    slow = sorted(known, key=lambda row: -(row.max or 0.0))[:_SLOWEST_OF_ALL]
+    found = [call for row in slow for call in slowest(path, row.name, limit=_SLOWEST_OF_ALL, since=since, until=until)]
+    return sorted(found, key=lambda call: (-(call.value or 0.0), call.id))[:_SLOWEST_OF_ALL]
+
+
 def histogram_columns(counts: Mapping[int, int]) -> list[Column]:
     """Return the counts of buckets as columns of equal width on a logarithmic scale, gaps included."""
     if not counts:
@@ -177,11 +189,14 @@ def _all_calls(path: str) -> Iterator[Call]:
 
 
 def _from_points(points: Sequence[Point], names: set[str], *, is_whole: bool) -> Timeline:
-    width = max(point.seconds for point in points)
-    first = min(to_nanoseconds(point.start) // _SECOND for point in points) // width * width
+    period = max(point.seconds for point in points)
+    starts = [to_nanoseconds(point.start) // _SECOND // period for point in points]
+    # More columns than that are too thin to be pointed at.
+    width = period * -(-(max(starts) - min(starts) + 1) // _MOST_SLOTS)
+    first = min(starts) * period
     result = Timeline(datetime.fromtimestamp(first, timezone.utc), timedelta(seconds=width), is_whole=is_whole)
-    for point in points:
+    for point, start in zip(points, starts, strict=True):
         if point.stats.name in names:
-            slot = (to_nanoseconds(point.start) // _SECOND - first) // width
+            slot = (start * period - first) // width
             result.add(point.stats.name, slot, point.stats.calls, point.stats.errors)
     return result

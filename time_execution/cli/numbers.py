@@ -9,6 +9,9 @@ _UNITS = (("ns", 1e-6), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("min", 6e4), ("
 _UNTIL = {"ns": 1e3, "µs": 1e3, "ms": 1e3, "s": 120.0, "min": 120.0, "h": float("inf")}
 _FIGURES = 3
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+# From a thousand on, the next unit takes fewer letters.
+_THOUSAND, _KIBI = 1000.0, 1024.0
 _EXACT_BELOW = 10_000
 _WHOLE, _LARGE = 1e3, 1e6
 
@@ -47,6 +50,36 @@ def quantity(number: float | None, unit: str | None = None) -> str:
     is_plain = size < _LARGE and (size >= _WHOLE or number == int(number))
     text = f"{number:,.0f}" if is_plain else _scaled(number) if size >= _LARGE else f"{number:.{_FIGURES}g}"
     return f"{text} {unit}" if unit else text
+
+
+def size(number: float | None) -> str:
+    """Return a number of bytes with its unit, a multiple of 1 024; a dash when there is none.
+
+    Example:
+        >>> [size(number) for number in (0, 512, 4096, -1_572_864, 999.9 * 1024, 5e12, None)]
+        ['0 B', '512 B', '4.00 KiB', '-1.50 MiB', '0.98 MiB', '4.55 TiB', '-']
+    """
+    if number is None:
+        return "-"
+    scaled = abs(number)
+    unit = _BYTES[0]
+    for unit in _BYTES:
+        if float(_three_figures(scaled)) < _THOUSAND or unit == _BYTES[-1]:
+            break
+        scaled /= _KIBI
+    text = f"{scaled:.0f}" if unit == _BYTES[0] else _three_figures(scaled)
+    return f"{'-' if number < 0 and float(text) else ''}{text} {unit}"
+
+
+def change(number: float | None) -> str:
+    """Return by how many bytes something grew or shrank, with its sign; a dash when that is not known.
+
+    Example:
+        >>> [change(number) for number in (4096, -4096, 0, None)]
+        ['+4.00 KiB', '-4.00 KiB', '0 B', '-']
+    """
+    text = size(number)
+    return f"+{text}" if number is not None and number > 0 and text[0] != "0" else text
 
 
 def count(number: int) -> str:
