@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, delivery, peers, profiler, startup, stores, tracker
+from tests.bench import calls, delivery, peers, sources, startup, stores
 from tests.bench.bench_sqlite import TURN
 from tests.bench.measure import Table
 
@@ -42,8 +42,8 @@ SECTIONS: dict[str, Callable[[Size, Path], Table]] = {
     "calls": lambda size, _: calls.calls_table(size.windows),
     "growth": lambda size, _: calls.growth_table(size.windows),
     "peers": lambda size, _: peers.peers_table(size.windows),
-    "tracker": lambda size, _: tracker.tracker_table(size.windows),
-    "profiler": lambda size, _: profiler.profiler_table(size.windows),
+    "tracker": lambda size, _: sources.tracker_table(size.windows),
+    "profiler": lambda size, _: sources.profiler_table(size.windows),
     "drain": lambda size, _: delivery.drain_table(size.queues),
     "memory": lambda size, _: delivery.memory_table(max(size.queues)),
     "sqlite": lambda size, folder: stores.sqlite_table(folder, size.sqlite_rows),

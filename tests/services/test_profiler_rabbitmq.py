@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import subprocess
 import sys
 import uuid
 from collections import Counter
-from typing import Any
 
 import pytest
 
 pytest.importorskip("pika", reason="its client is not installed", exc_type=ImportError)
 
-import pika
 
 from tests.faults.harness import check_conservation
 from tests.forked import exit_code, start_in_a_child
 from tests.services.brokers import DEADLINE, wait_until
+from tests.services.rabbitmq_queue import Reader
 from time_execution.profiler import Profiler, metrics
 from time_execution.profiler.handlers import ImpProfHandler
 
@@ -27,54 +24,28 @@ FIELDS = ["item", "metric", "units", "job", "method", "labels", "value"]
 HERE = "test_profiler_rabbitmq"
 
 
-class Consumer:
-    """Reads an exchange as the older library's consumers do: it declares the exchange, and takes what comes.
+class Consumer(Reader):
+    """Reads an exchange as the older library's consumers do: it makes the exchange, not durable."""
 
-    Args:
-        port: Of the server, on 127.0.0.1.
-        exchange: Its name; a new one if there is none.
-        declare: Whether to make the exchange, as the older library does: fanout, and not durable.
-    """
-
-    def __init__(self, port, exchange=None, *, declare=True):
-        self.exchange = exchange or f"profiling-{uuid.uuid4().hex}"
-        self.queue = f"{self.exchange}-queue"
-        self.messages = []
-        self._port = port
-        self.connection: Any = None
-        self.channel: Any = None
-        self.connect()
-        if declare:
-            self.channel.exchange_declare(self.exchange, exchange_type="fanout")
-        self.channel.queue_declare(self.queue, durable=True)
-        self.channel.queue_bind(self.queue, self.exchange)
-
-    def connect(self):
-        """Connect, again where the server was away."""
-        if self.connection is not None:
-            with contextlib.suppress(pika.exceptions.AMQPError):
-                self.connection.close()
-        self.connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self._port, heartbeat=0))
-        self.channel = self.connection.channel()
+    def declare(self):
+        """Make the exchange as the older library does."""
+        self.channel.exchange_declare(self.exchange, exchange_type="fanout")
 
     def read(self):
         """Return all messages so far, as (method, properties, records)."""
-        while True:
-            method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
-            if method is None:
-                return self.messages
-            self.messages.append((method, properties, json.loads(body)))
+        return self.fetch()
 
     def records(self):
         """Return all records so far, those of a message that came twice once."""
         by_id = {properties.message_id: records for _, properties, records in self.read()}
         return [record for records in by_id.values() for record in records]
 
-    def close(self):
-        """Remove what was made."""
-        self.channel.queue_delete(self.queue)
-        self.channel.exchange_delete(self.exchange)
-        self.connection.close()
+
+class Latecomer(Consumer):
+    """Reads an exchange that is there."""
+
+    def declare(self):
+        """Make nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +143,7 @@ def test_an_exchange_that_is_absent_is_made_durable(make, port):
     profiler, handler = make(name)
     profiler.profile(lambda: None)()
     assert handler.flush(DEADLINE)
-    consumer = Consumer(port, name, declare=False)
+    consumer = Latecomer(port, name)
     found = consumer.channel.exchange_declare(name, exchange_type="fanout", durable=True)  # fails where it is another
     assert found.method.NAME == "Exchange.DeclareOk"
     profiler.profile(lambda: None)()
@@ -247,7 +218,7 @@ def test_nothing_is_lost_while_the_server_is_away(servers, port, make):
 
     root()
     assert handler.flush(DEADLINE)  # the exchange is there, and durable
-    consumer = Consumer(port, name, declare=False)
+    consumer = Latecomer(port, name)
     stream(300)
     wait_until(lambda: handler.stats()["delivered"] > 100)
     servers.kill("rabbitmq")
