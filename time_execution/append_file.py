@@ -7,10 +7,12 @@ import os
 import stat
 import sys
 import time
+import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
+from time_execution.argument_check import check_switches
 from time_execution.exceptions import ConfigurationError
 from time_execution.file_path import make_folder, to_file
 
@@ -19,12 +21,19 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 _OPEN = os.O_RDWR | os.O_APPEND
 # Not blocking, so that a pipe in the file's place is found out rather than waited for.
 _OPEN |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _LOCK_PAUSE = 0.0005
 _CHUNK = 1 << 20
+_GZIP = ".gz"
+# While an older file is compressed it is here, locked by whoever does it: a killed process leaves nothing in the way.
+_PARTIAL = ".gz.partial"
+# The longest wait, in seconds, for somebody else who compresses; what is not compressed now is at the next turn-over.
+_PATIENCE = 1.0
+_GZIP_WINDOW = 31  # zlib's largest, with the header and the trailer of gzip
 
 
 class AppendFile:
@@ -41,6 +50,8 @@ class AppendFile:
         path: Made absolute. Created by the first call with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over rather than grow beyond so many bytes, unless one call alone has more; None for never.
         backup_count: Keep so many older files, as ``<path>.1`` (the latest), ``<path>.2`` and so on.
+        gzip_backups: Compress older files, to ``<path>.1.gz`` and so on. The call that turns the file over does it when
+            its own data is written, while others go on.
         header: The first line of each file; a file that begins otherwise is not written to.
         quote: What has to be closed before the end of a half-written line.
         lock_timeout: Wait so many seconds at most while others write.
@@ -55,6 +66,7 @@ class AppendFile:
         *,
         max_bytes: int | None = None,
         backup_count: int = 5,
+        gzip_backups: bool = False,
         header: bytes = b"",
         quote: bytes = b"",
         lock_timeout: float = 10.0,
@@ -63,11 +75,15 @@ class AppendFile:
         if max_bytes is not None:
             _check_count("max_bytes", max_bytes)
         _check_count("backup_count", backup_count)
+        check_switches(gzip_backups=gzip_backups)
         self.max_bytes = max_bytes
         self.backup_count = backup_count
+        self.gzip_backups = gzip_backups
         self._header = header
         self._quote = quote
         self._lock_timeout = lock_timeout
+        partial = f"{self.path}{_PARTIAL}"
+        self._partial = AppendFile(partial, lock_timeout=_PATIENCE) if gzip_backups else None
 
     def append(self, data: bytes, *, is_bounded: bool = True, is_durable: bool = False) -> None:
         """Append lines, each with its end. Blocks while others write, up to `lock_timeout`.
@@ -81,35 +97,41 @@ class AppendFile:
             OSError: When the disk does not take it: with ``EINVAL`` when what is at the path is no such file,
                 `TimeoutError` when others hold it too long.
         """
+        has_turned_over = False
         while True:
             with self.held(create=True) as file:
                 size = os.fstat(file).st_size
                 if is_bounded and self.max_bytes is not None and size and size + len(data) > self.max_bytes:
                     self.turn_over()
+                    has_turned_over = True
                     continue
                 _write_all(file, self._beginning(file, size) + data, size)
                 if is_durable:
                     os.fsync(file)
-                return
+            if has_turned_over and self._partial is not None:
+                self._gzip_older_files(self._partial)
+            return
 
     @contextmanager
-    def held(self, *, create: bool = False) -> Iterator[int]:
+    def held(self, *, create: bool = False, timeout: float | None = None) -> Iterator[int]:
         """Keep everybody else from writing to the file; yields its descriptor, or -1 when there is none.
 
         Who waits meanwhile writes to the file that is at the path then, be it another one.
 
         Args:
             create: Make the file when it is not there.
+            timeout: Wait so many seconds at most while others hold it; None for `lock_timeout`.
 
         Raises:
             OSError: As `append` does.
         """
-        with ExitStack() as stack:
-            file = self._hold(stack, create=create)
-            while file >= 0 and not self._is_current(file):
-                stack.close()
-                file = self._hold(stack, create=create)
+        file = self._hold(create=create, timeout=self._lock_timeout if timeout is None else timeout)
+        try:
             yield file
+        finally:
+            if file >= 0:
+                _unlock(file)
+                os.close(file)
 
     def turn_over(self) -> None:
         """Move the file and its predecessors one number up; the oldest is given up. The caller holds the file.
@@ -117,85 +139,185 @@ class AppendFile:
         Whoever holds the file at the path is alone in this: it gives up the path last.
         """
         last = 1
-        while last < self.backup_count and self._backup(last).exists():
+        while last < self.backup_count and self._forms(last):
             last += 1
+        for form in self._forms(last):
+            form.unlink()
         for number in range(last, 1, -1):
-            self._backup(number - 1).replace(self._backup(number))
+            for form in self._forms(number - 1):
+                form.replace(self._backup(number, _GZIP if form.suffix == _GZIP else ""))
         self.path.replace(self._backup(1))
 
-    def _hold(self, stack: ExitStack, *, create: bool) -> int:
-        """Open and lock the file at the path, until the stack ends; -1 when there is none."""
-        try:
-            file = self._open(create=create)
-        except FileNotFoundError:
-            if not create:
-                return -1
-            make_folder(self.path.parent)
-            file = self._open(create=True)
-        stack.callback(os.close, file)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(self.path))
-        stack.enter_context(self._locked(file))
-        return file
+    def _hold(self, *, create: bool, timeout: float) -> int:
+        """Open and lock the file at the path; -1 when there is none."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                file = self._open(create=create)
+            except FileNotFoundError:
+                if not create:
+                    return -1
+                make_folder(self.path.parent)
+                file = self._open(create=True)
+            try:
+                if self._lock(file, deadline):
+                    return file
+            except BaseException:
+                os.close(file)
+                raise
+            os.close(file)
 
     def _open(self, *, create: bool) -> int:
-        return os.open(self.path, _OPEN | os.O_CREAT if create else _OPEN, 0o600)
+        file = os.open(self.path, _OPEN | os.O_CREAT if create else _OPEN, 0o600)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise OSError(errno.EINVAL, "it is no regular file", str(self.path))
+        return file
 
-    @contextmanager
-    def _locked(self, file: int) -> Iterator[None]:
-        """Hold the lock of the opened file, which excludes everyone who opened it, in this process, too."""
+    def _lock(self, file: int, deadline: float) -> bool:
+        """Take the lock of the opened file, which excludes everyone who opened it, in this process, too.
+
+        Returns:
+            Whether it is still the file at the path; without the lock if it is not.
+        """
         if sys.platform == "win32":
-            yield
-            return
-        deadline = time.monotonic() + self._lock_timeout
+            return True
         # Tried, not waited for: a process that was stopped while it holds the lock must not stop all others.
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if not self._is_current(file):
+                    return False
+                if time.monotonic() >= deadline:
                     raise TimeoutError(errno.ETIMEDOUT, "it stays locked by another process", str(self.path)) from None
                 time.sleep(_LOCK_PAUSE)
-        try:
-            yield
-        finally:
-            # Not left to closing: a child that was forked meanwhile has the file open, too, and would keep the lock.
-            fcntl.flock(file, fcntl.LOCK_UN)
+            else:
+                is_current = self._is_current(file)
+                if not is_current:
+                    _unlock(file)
+                return is_current
 
     def _is_current(self, file: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file), self.path.stat(follow_symlinks=False))
-        except FileNotFoundError:
-            return False
+        return _is_at(self.path, os.fstat(file))
 
-    def _backup(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}")
+    def _backup(self, number: int, suffix: str = "") -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}{suffix}")
+
+    def _forms(self, number: int) -> list[Path]:
+        """Return what there is of an older file, plain or compressed. The caller holds the file.
+
+        A compressed file that has its name is whole, so the plain one beside it was left by somebody who was killed.
+        """
+        forms = [form for form in (self._backup(number), self._backup(number, _GZIP)) if form.exists()]
+        if len(forms) > 1:
+            forms.pop(0).unlink()
+        return forms
+
+    def _gzip_older_files(self, partial: AppendFile) -> None:
+        """Compress what is not compressed yet; if that fails, files stay as they are until the next turn-over.
+
+        Nothing is raised, for the data of the caller is written.
+        """
+        for _ in range(self.backup_count):  # while we work, others may turn more files over
+            try:
+                with partial.held(create=True) as target:
+                    try:
+                        is_done = self._gzip_one(target, partial.path)
+                    finally:
+                        if _is_at(partial.path, os.fstat(target)):
+                            partial.path.unlink()
+            except (OSError, MemoryError):
+                return
+            if is_done:
+                return
+
+    def _gzip_one(self, target: int, partial: Path) -> bool:
+        """Compress the latest older file that is not; returns whether there is none.
+
+        Its number may change meanwhile, and it may be given up: so it is known by its inode until it is replaced, which
+        others must not come between.
+        """
+        source = self._open_plain()
+        if source < 0:
+            return True
+        try:
+            os.ftruncate(target, 0)  # what somebody left who was killed
+            _gzip(source, target)
+            with self.held(create=True):
+                identity = os.fstat(source)
+                for number in range(1, self.backup_count + 1):
+                    if _is_at(self._backup(number), identity):
+                        partial.replace(self._backup(number, _GZIP))
+                        self._backup(number).unlink()
+                        break
+        finally:
+            os.close(source)
+        return False
+
+    def _open_plain(self) -> int:
+        """Open the latest older file that is not compressed; -1 when there is none."""
+        for number in range(1, self.backup_count + 1):
+            if self._backup(number, _GZIP).exists():
+                continue
+            try:
+                return os.open(self._backup(number), _OPEN)
+            except FileNotFoundError:
+                break
+        return -1
 
     def _beginning(self, file: int, size: int) -> bytes:
         """Return what has to come before the data: the header, or the end of a half-written line."""
-        if not size:
-            return self._header
-        begins = _read(file, 0, len(self._header))
-        if begins != self._header:
-            if self._header.startswith(begins):  # half-written, and nothing after it
-                return self._header[size:]
+        begins = _read(file, 0, len(self._header)) if size else b""
+        header = self._header_after(begins)
+        if begins != header or not size:
+            if header.startswith(begins) and size == len(begins):  # half-written, and nothing after it
+                return header[size:]
             raise OSError(errno.EINVAL, "it begins with another header", str(self.path))
-        if _read(file, size - 1, 1) == b"\n":
+        if _read(file, size - 1, 1) in {b"\n", b""}:  # it may have been cut meanwhile, as logrotate can
             return b""
         is_open = self._quote and sum(chunk.count(self._quote) for chunk in _chunks(file)) % 2
         return self._quote + b"\n" if is_open else b"\n"
 
+    def _header_after(self, begins: bytes) -> bytes:  # noqa: ARG002 - for files whose headers differ
+        """Return the header, which is always of one length, of a file that begins in some way."""
+        return self._header
+
 
 def _write_all(file: int, data: bytes, size: int) -> None:
     """Write at the end of the file; if there is not room for all, leave it as it was."""
-    rest = memoryview(data)
     try:
-        while rest:
-            rest = rest[os.write(file, rest) :]
+        _write(file, data)
     except OSError:
         os.ftruncate(file, size)
         raise
+
+
+def _write(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _gzip(source: int, target: int) -> None:
+    """Write a file's content compressed to the end of another one, and see it safe on the disk."""
+    packer = zlib.compressobj(wbits=_GZIP_WINDOW)
+    for chunk in _chunks(source):
+        _write(target, packer.compress(chunk))
+    _write(target, packer.flush())
+    os.fsync(target)  # the plain file, which goes next, may have been there long ago
+
+
+def _unlock(file: int) -> None:
+    # Not left to closing: a child that was forked meanwhile has the file open, too, and would keep the lock.
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _is_at(path: Path, identity: os.stat_result) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(identity, path.stat(follow_symlinks=False))
+    return False
 
 
 def _read(file: int, offset: int, count: int) -> bytes:

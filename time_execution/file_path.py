@@ -22,6 +22,7 @@ _FOREVER = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 # File systems of the kernel's own, where root may write everywhere and nobody can make a file.
 _KERNELS = ("/proc", "/sys")
+_LOOKS = 5
 
 
 def to_file(path: Any, *, key: str = "path") -> Path:
@@ -72,9 +73,7 @@ def obstacle_to(path: Path) -> str | None:
             return f"{str(nearest)!r} is no folder"
         if _is_kernels(nearest):
             return f"no file can be made in {str(nearest)!r}"
-        effective = os.access in os.supports_effective_ids
-        wanted = os.W_OK if is_there else os.W_OK | os.X_OK
-        if not os.access(nearest, wanted, effective_ids=effective) and _mode_of(nearest) is not None:
+        if _is_refused(nearest, os.W_OK if is_there else os.W_OK | os.X_OK):
             return f"no permission to write to {str(nearest)!r}"
     except _ABSENT:  # turned over or removed while we looked: so somebody can write there
         return None
@@ -103,6 +102,14 @@ def _what_is_at(path: Path) -> str | None:
     if stat.S_ISREG(mode):
         return None
     return "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "a device or a pipe"
+
+
+def _is_refused(path: Path, wanted: int) -> bool:
+    """Whether it may not be written to; a file that others turn over meanwhile is absent for moments."""
+    effective = os.access in os.supports_effective_ids
+    return all(
+        not os.access(path, wanted, effective_ids=effective) and _mode_of(path) is not None for _ in range(_LOOKS)
+    )
 
 
 def _mode_of(path: Path) -> int | None:

@@ -15,7 +15,7 @@ from contextlib import closing
 
 import pytest
 
-from time_execution.backends.files import CSVBackend, JSONLinesBackend
+from time_execution.backends.files import CSVBackend, JSONLinesBackend, ParquetBackend, open_rows
 from time_execution.backends.logging import LoggingBackend
 from time_execution.backends.memory import MemoryBackend
 from time_execution.backends.sqlite import SQLiteBackend
@@ -103,6 +103,27 @@ class TestCSV(BackendContract):
 
     def stored_name(self, name):
         return name.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+class TestParquet(BackendContract):
+    """Rows of a Parquet file and its journal, read by our own reader."""
+
+    @pytest.fixture
+    def backend(self, tmp_path):
+        return ParquetBackend(tmp_path / "metrics.parquet")
+
+    def read_back(self, backend):
+        if not list(backend.path.parent.iterdir()):
+            return []
+        with open_rows(backend.path) as rows:
+            return [self._fields(row) for row in rows]
+
+    def _fields(self, row):
+        rest = json.loads(row.pop("fields") or "{}")
+        return {**{key: value for key, value in row.items() if value is not None}, **rest}
+
+    def stored_name(self, name):
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 class TestSQLite(BackendContract):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
+import re
 import stat
 import subprocess
 import sys
@@ -15,10 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.backends.line_files import ENVIRONMENT, names_in
+from tests.backends.line_files import ENVIRONMENT, content_of, lines_of, names_in, older_files
+from time_execution import append_file
 from time_execution.append_file import AppendFile
 from time_execution.backends.files import CSVBackend, JSONLinesBackend
+from time_execution.backends.threaded import ThreadedBackend
+from time_execution.delivery.retry import Backoff
 from time_execution.exceptions import BackendDenied, BackendUnavailable, ConfigurationError
+from time_execution.types import STORED, Metric
 
 # ---- turning over ----------------------------------------------------------------------------------------------------
 
@@ -33,13 +39,111 @@ def test_older_files_are_numbered_and_bounded(tmp_path):
     assert names_in(path) == ["c", "d", "e"]
 
 
-def test_a_batch_is_not_divided(tmp_path):
-    """A batch larger than the bound is in a file of its own."""
+@pytest.mark.parametrize("backend_class", [JSONLinesBackend, CSVBackend])
+def test_a_batch_larger_than_a_file_is_divided(tmp_path, backend_class):
+    """At the ends of lines, each file as full as it may be, and the order stays; a header counts, too."""
+    path = tmp_path / "metrics"
+    backend = backend_class(path, max_bytes=1000, backup_count=100)
+    metrics = [Metric({"name": f"{number:03d}", "value": 1, "timestamp": 0}) for number in range(100)]
+    assert backend.write_many(metrics) is None
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert max(sizes) <= 1000
+    assert sorted(sizes)[1] > 900  # but for the last
+    names = [number for line in lines_of(path) for number in re.findall(r"\b\d{3}\b(?!Z)", line.decode())]
+    assert names == [metric["name"] for metric in metrics]
+
+
+def test_a_line_larger_than_a_file_has_one_of_its_own(tmp_path):
+    """Its neighbours are in files that keep their size."""
     path = tmp_path / "metrics.jsonl"
-    backend = JSONLinesBackend(path, max_bytes=200, backup_count=1)
-    backend.bulk_write([{"name": str(number)} for number in range(100)])
-    assert len(names_in(path)) == 100
-    assert len(list(tmp_path.iterdir())) == 1
+    backend = JSONLinesBackend(path, max_bytes=200, backup_count=100)
+    backend.bulk_write([{"name": "a"}, {"name": "b", "text": "x" * 500}, {"name": "c"}, {"name": "d"}])
+    files = [path.with_name("metrics.jsonl.2"), path.with_name("metrics.jsonl.1"), path]
+    found = [[json.loads(line)["name"] for line in file.read_bytes().splitlines()] for file in files]
+    assert found == [["a"], ["b"], ["c", "d"]]
+
+
+def test_what_is_written_of_a_divided_batch_is_told(tmp_path, monkeypatch):
+    """When the disk fails between two parts, results tell which metrics are stored, and the rest is sent again."""
+    path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path, max_bytes=300, backup_count=100)
+    metrics = [Metric({"name": str(number), "value": 1}) for number in range(20)]
+    real, calls = append_file._write_all, []
+
+    def fail_at_the_third(*args):
+        calls.append(None)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*args)
+
+    monkeypatch.setattr(append_file, "_write_all", fail_at_the_third)
+    results = iter(backend.write_many(metrics))
+    stored = 0
+    with pytest.raises(BackendUnavailable, match="No space left"):
+        for result in results:
+            assert result == STORED
+            stored += 1
+    assert names_in(path) == [str(number) for number in range(stored)]
+    assert 0 < stored < 20
+    calls.clear()
+    with ThreadedBackend(backend, retry=Backoff(base=0.001, cap=0.01)) as queue:
+        for metric in metrics[stored:]:
+            queue.write(**metric)
+        assert queue.flush(10)
+        assert queue.stats()["delivered"] == 20 - stored
+    assert names_in(path) == [str(number) for number in range(20)]
+
+
+# ---- compressing older files -----------------------------------------------------------------------------------------
+
+
+def test_older_files_are_compressed(tmp_path):
+    """They are named and bounded as plain ones are, can be read by gzip, and belong to their owner alone."""
+    path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path, max_bytes=1, backup_count=2, gzip_backups=True)
+    before = os.umask(0)
+    try:
+        for name in "abcde":
+            backend.write(name)
+    finally:
+        os.umask(before)
+    names = ["metrics.jsonl", "metrics.jsonl.1.gz", "metrics.jsonl.2.gz"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert names_in(path) == ["c", "d", "e"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_files_of_both_kinds_are_counted_together(tmp_path):
+    """Who begins or ends to compress keeps as many files, in their order."""
+    path = tmp_path / "metrics.jsonl"
+    for name, is_compressed in zip("abcdefgh", [False, False, True, True, False, False, True, False], strict=True):
+        JSONLinesBackend(path, max_bytes=1, backup_count=4, gzip_backups=is_compressed).write(name)
+        older = older_files(path)
+        assert len(list(tmp_path.iterdir())) == len(older) + 1 <= 5
+    assert names_in(path) == ["d", "e", "f", "g", "h"]
+
+
+def test_what_a_killed_process_left_beside_a_compressed_file_goes(tmp_path):
+    """A compressed file that has its name is whole; the plain one goes with the next turn-over, at any number."""
+    path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path, max_bytes=1, gzip_backups=True)
+    for name in "abcd":
+        backend.write(name)
+    for number in (1, 3):
+        path.with_name(f"metrics.jsonl.{number}").write_bytes(content_of(older_files(path)[number]))
+    backend.write("e")
+    assert names_in(path) == ["a", "b", "c", "d", "e"]
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_large_file_is_compressed_whole(tmp_path):
+    """What is read in several parts comes back to the byte."""
+    path = tmp_path / "file"
+    file = AppendFile(path, max_bytes=1, gzip_backups=True)
+    content = random.Random(3).randbytes(3_500_000) + b"\n"
+    file.append(content)
+    file.append(b"next\n")
+    assert content_of(older_files(path)[1]) == content
 
 
 @pytest.mark.parametrize("change", ["removed", "renamed", "folder removed"])
@@ -72,6 +176,21 @@ def test_a_file_renamed_while_we_waited_for_it_is_not_written(tmp_path):
     thread.join(10)
     assert names_in(path) == ["late"]
     assert (tmp_path / "old").read_bytes() == b""
+
+
+def test_nobody_waits_for_the_lock_of_a_file_that_went_away(tmp_path):
+    """Who holds a file that was renamed, to read it for instance, holds up no writer of the one that comes next."""
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "metrics.jsonl"
+    backend = JSONLinesBackend(path)
+    with path.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        thread = threading.Thread(target=backend.write, args=("late",), daemon=True)
+        thread.start()
+        path.rename(tmp_path / "old")
+        thread.join(5)
+        assert not thread.is_alive()
+    assert names_in(path) == ["late"]
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------
@@ -225,6 +344,15 @@ def test_a_count_of_backups_is_refused_where_there_are_none(tmp_path, backend_cl
     """A file without a bound never turns over; who counts backups believes that it does."""
     with pytest.raises(ConfigurationError, match="backup_count is of no use without max_bytes"):
         backend_class(tmp_path / "file", backup_count=5)
+
+
+@pytest.mark.parametrize("backend_class", [JSONLinesBackend, CSVBackend])
+def test_compressing_is_refused_where_it_means_nothing(tmp_path, backend_class):
+    """Case B9: without a bound there are no older files, and a text that is not empty would count as true."""
+    with pytest.raises(ConfigurationError, match="gzip_backups is of no use without max_bytes"):
+        backend_class(tmp_path / "file", gzip_backups=True)
+    with pytest.raises(ConfigurationError, match="gzip_backups must be true or false"):
+        backend_class(tmp_path / "file", max_bytes=1, gzip_backups="no")
 
 
 def test_the_path_is_fixed_when_made(tmp_path, monkeypatch):

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+from pyarrow import parquet
+
 from tests.bench import bench_sqlite
 from tests.bench.bench_sqlite import BATCH, EXTRA, GOALS, TURN, batches, make_metrics
 from tests.bench.measure import Table, best
 from time_execution.backends.base import batch_sender
-from time_execution.backends.files import CSVBackend, JSONLinesBackend
+from time_execution.backends.files import CSVBackend, JSONLinesBackend, ParquetBackend
 
 
 def sqlite_table(folder: Path, rows: int) -> Table:
@@ -59,7 +62,26 @@ def files_table(folder: Path, rows: int) -> Table:
     with CSVBackend(folder / "ours.csv") as columns:
         ours = best(lambda: _sent(columns, make_metrics(rows)), 2)
     table.add("CSVBackend, core fields", f"{rows / ours:,.0f}", f"{bare / ours:.2f}")
+    bare = best(lambda: _bare_parquet(folder, make_metrics(rows)), 2)
+    ours = best(lambda: _merged_parquet(folder, make_metrics(rows)), 2)
+    table.add("ParquetBackend, core fields, merged", f"{rows / ours:,.0f}", f"{bare / ours:.2f}")
     return table
+
+
+def _merged_parquet(folder: Path, metrics: list) -> float:
+    (folder / "ours.parquet").unlink(missing_ok=True)
+    started = time.perf_counter()
+    with ParquetBackend(folder / "ours.parquet") as columns:
+        _sent(columns, metrics)
+    return time.perf_counter() - started
+
+
+def _bare_parquet(folder: Path, metrics: list) -> float:
+    """Write a row group for each batch: what nobody should do who reads the file often."""
+    moment = pyarrow.timestamp("ns", "UTC")
+    schema = pyarrow.schema([("name", "string"), ("value", "float64"), ("hostname", "string"), ("timestamp", moment)])
+    with parquet.ParquetWriter(folder / "bare.parquet", schema, compression="zstd") as writer:
+        return _timed(lambda part: writer.write_table(pyarrow.Table.from_pylist(part, schema)), metrics)
 
 
 def _sent(backend: object, metrics: list) -> float:

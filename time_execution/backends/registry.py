@@ -43,6 +43,7 @@ TABLE: Mapping[str, Product] = {
     "logging": Product("time_execution.backends.logging.LoggingBackend"),
     "jsonl": Product("time_execution.backends.files.JSONLinesBackend", threaded=True),
     "csv": Product("time_execution.backends.files.CSVBackend", threaded=True),
+    "parquet": Product("time_execution.backends.files.ParquetBackend", "parquet", threaded=True),
     "sqlite": Product("time_execution.backends.sqlite.SQLiteBackend", threaded=True),
     "elasticsearch": Product(
         "time_execution.backends.elasticsearch.ElasticsearchBackend", "elasticsearch", threaded=True

@@ -64,8 +64,7 @@ class StreamBackend(BaseMetricsBackend):
             BackendDenied: When the stream is closed, or the process has none.
             BackendUnavailable: When writing fails.
         """
-        now = time.time_ns()
-        text = "".join([f"{document(metric, timestamp=now)}\n" for metric in metrics])
+        text = self._text(metrics)
         if not text:
             return
         stream: Any = getattr(sys, self.stream) if isinstance(self.stream, str) else self.stream
@@ -77,6 +76,11 @@ class StreamBackend(BaseMetricsBackend):
             raise BackendDenied("the stream is closed") from exc
         except OSError as exc:
             raise BackendUnavailable(f"the stream cannot be written to: {exc.strerror}") from exc
+
+    def _text(self, metrics: Sequence[Metric]) -> str:
+        """Return metrics as lines, each with its end."""
+        now = time.time_ns()
+        return "".join([f"{document(metric, timestamp=now)}\n" for metric in metrics])
 
 
 def _write(stream: Any, text: str) -> None:

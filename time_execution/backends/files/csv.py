@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ class CSVBackend(LineFileBackend):
             left out otherwise. A file that has other columns is not written to.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
         backup_count: With `max_bytes`, keep so many older files: ``<path>.1`` is the latest. By default 5.
+        gzip_backups: With `max_bytes`, compress older files: ``<path>.1.gz`` is the latest.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -54,12 +54,19 @@ class CSVBackend(LineFileBackend):
         *,
         max_bytes: int | None = None,
         backup_count: int | None = None,
+        gzip_backups: bool = False,
     ) -> None:
         self.fieldnames = _checked(fieldnames)
-        header = _rows([[neutral(column) for column in self.fieldnames]])
-        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count, header=header, quote=b'"')
+        super().__init__(
+            path,
+            max_bytes=max_bytes,
+            backup_count=backup_count,
+            gzip_backups=gzip_backups,
+            header=_rows([[neutral(column) for column in self.fieldnames]])[0],
+            quote=b'"',
+        )
 
-    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
+    def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:
         return _rows([self._row(metric, now) for metric in metrics])
 
     def _row(self, metric: Metric, now: int) -> list[Any]:
@@ -87,10 +94,16 @@ def _cell(value: Any) -> Any:
     return encode_value(value)
 
 
-def _rows(rows: list[list[Any]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue().encode("utf-8", "backslashreplace")
+class _Texts(list[str]):
+    """Takes each row as the csv module writes it."""
+
+    write = list.append
+
+
+def _rows(rows: list[list[Any]]) -> list[bytes]:
+    texts = _Texts()
+    csv.writer(texts).writerows(rows)
+    return [text.encode("utf-8", "backslashreplace") for text in texts]
 
 
 def _checked(fieldnames: Any) -> tuple[str, ...]:

@@ -17,14 +17,16 @@ class JSONLinesBackend(LineFileBackend):
     """Append each metric as a line of JSON (`time_execution.formats.json.document`) to a file.
 
     Thread-safe and fork-safe; any number of processes may write to one file, and lines are neither torn nor lost nor
-    doubled, also while it turns over or is moved away by logrotate. A batch is one write, of all or nothing. Blocks as
-    long as the disk does.
+    doubled, also while it turns over or is moved away by logrotate. A batch is one write, of all or nothing, unless it
+    is larger than `max_bytes`: then it is divided among files. Blocks as long as the disk does.
 
     Args:
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never, for a store does not
             give up by itself what it has stored.
         backup_count: With `max_bytes`, keep so many older files: ``<path>.1`` is the latest. By default 5.
+        gzip_backups: With `max_bytes`, compress older files: ``<path>.1.gz`` is the latest. The batch that turns a file
+            over takes longer, about an eighth of a second for 10 MB; others go on meanwhile.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -42,8 +44,10 @@ class JSONLinesBackend(LineFileBackend):
         *,
         max_bytes: int | None = None,
         backup_count: int | None = None,
+        gzip_backups: bool = False,
     ) -> None:
-        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count)
+        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count, gzip_backups=gzip_backups)
 
-    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
-        return "".join([f"{document(metric, timestamp=now)}\n" for metric in metrics]).encode()
+    def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:
+        text = "".join([f"{document(metric, timestamp=now)}\n" for metric in metrics])
+        return text.encode().splitlines(keepends=True)  # a document has no other ends of lines; each encoded costs more

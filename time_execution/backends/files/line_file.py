@@ -6,19 +6,22 @@ import errno
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.append_file import AppendFile
-from time_execution.argument_check import check_use
+from time_execution.argument_check import check_switches, check_use
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.exceptions import BackendDenied, BackendUnavailable
+from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable
 from time_execution.file_path import path_from_url
+from time_execution.types import STORED
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from urllib.parse import SplitResult
 
-    from time_execution.types import Metric
+    from time_execution.types import Metric, Result, Results
 
 _BACKUP_COUNT = 5
 # What no waiting mends, until somebody changes the path, the permissions or what lies there.
@@ -38,11 +41,16 @@ _DENIED = {
 class LineFileBackend(BaseMetricsBackend):
     """Appends a batch as lines, all of them or none. Thread-safe and fork-safe; blocks as long as the disk does.
 
+    A batch larger than a file may become is divided among files, at the ends of lines; then each part is written wholly
+    or not at all. One line that is larger has a file of its own.
+
     Args:
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
         backup_count: Keep so many older files, where files turn over; by default 5.
-        **options: Further ones of `time_execution.append_file.AppendFile`.
+        gzip_backups: Compress older files, where files turn over.
+        header: The first line of each file; a file that begins otherwise is not written to.
+        quote: What has to be closed before the end of a half-written line.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -57,12 +65,22 @@ class LineFileBackend(BaseMetricsBackend):
         *,
         max_bytes: int | None,
         backup_count: int | None,
-        **options: Any,
+        gzip_backups: bool = False,
+        header: bytes = b"",
+        quote: bytes = b"",
     ) -> None:
+        check_switches(gzip_backups=gzip_backups)
         if max_bytes is None:
-            check_use("without max_bytes", backup_count=backup_count)
-        count = _BACKUP_COUNT if backup_count is None else backup_count
-        self._file = AppendFile(path, max_bytes=max_bytes, backup_count=count, **options)
+            check_use("without max_bytes", backup_count=backup_count, gzip_backups=gzip_backups or None)
+        self._file = AppendFile(
+            path,
+            max_bytes=max_bytes,
+            backup_count=_BACKUP_COUNT if backup_count is None else backup_count,
+            gzip_backups=gzip_backups,
+            header=header,
+            quote=quote,
+        )
+        self._room = None if max_bytes is None else max(1, max_bytes - len(header))
         self.path = self._file.path
 
     @classmethod
@@ -70,27 +88,63 @@ class LineFileBackend(BaseMetricsBackend):
         """Return the path of ``scheme:///relative`` or ``scheme:////absolute``; without one, nothing."""
         return path_from_url(url)
 
-    def write_many(self, metrics: Sequence[Metric]) -> None:
+    def write_many(self, metrics: Sequence[Metric]) -> Results:
         """Append a batch.
+
+        Returns:
+            None when all of it is in the file. After a failure in the midst of a divided batch, results for what is,
+            from an iterator that then raises.
 
         Raises:
             BackendDenied: When the path cannot be written to, or what lies there is no such file.
             BackendUnavailable: When the disk is full or fails, or the file stays locked.
         """
-        lines = self._lines(metrics, time.time_ns())
-        if not lines:
+        written = 0
+        for lines in self._parts(self._lines(metrics, time.time_ns())):
+            try:
+                self._file.append(b"".join(lines))
+            except OSError as exc:
+                error = error_of(exc, self.path)
+                if not written:
+                    raise error from exc
+                return _until(error, exc, written)
+            written += len(lines)
+        return None
+
+    def _parts(self, lines: list[bytes]) -> Iterator[list[bytes]]:
+        """Yield lines together that fit into one file."""
+        room = self._room
+        if room is None or sum(map(len, lines)) <= room:
+            if lines:
+                yield lines
             return
-        try:
-            self._file.append(lines)
-        except OSError as exc:
-            error = BackendDenied if exc.errno in _DENIED else BackendUnavailable
-            raise error(f"{self.path} cannot be written to: {exc.strerror or type(exc).__name__}") from exc
+        part: list[bytes] = []
+        size = 0
+        for line in lines:
+            if part and size + len(line) > room:
+                yield part
+                part, size = [], 0
+            part.append(line)
+            size += len(line)
+        yield part
 
     @abstractmethod
-    def _lines(self, metrics: Sequence[Metric], now: int) -> bytes:
-        """Return metrics as lines, each with its end.
+    def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:
+        """Return a line for each metric, with its end.
 
         Args:
             metrics: What is to be written.
             now: Nanoseconds since the epoch, for those without a ``timestamp``.
         """
+
+
+def error_of(exc: OSError, path: Path) -> BackendError:
+    """Return the error that tells delivery what to do about what a disk said."""
+    error = BackendDenied if exc.errno in _DENIED else BackendUnavailable
+    return error(f"{path} cannot be written to: {exc.strerror or type(exc).__name__}")
+
+
+def _until(error: BackendError, cause: OSError, written: int) -> Iterator[Result]:
+    """Yield that so many metrics are stored, then raise what kept the others."""
+    yield from repeat(STORED, written)
+    raise error from cause

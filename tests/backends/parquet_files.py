@@ -1,0 +1,28 @@
+"""What stands in a Parquet file, by pyarrow itself and by our reader."""
+
+from __future__ import annotations
+
+from pyarrow import parquet
+
+from time_execution.backends.files import open_rows
+
+
+def rows_in(path):
+    """Return the rows of a Parquet file and of what is on its way to it."""
+    with open_rows(path) as rows:
+        return list(rows)
+
+
+def names_in(path):
+    """Return the names in those rows."""
+    return [row["name"] for row in rows_in(path)]
+
+
+def merged_rows(path):
+    """Return what any other reader finds: the rows of the file alone."""
+    return parquet.ParquetFile(path).read(use_threads=False).to_pylist()
+
+
+def files_in(folder):
+    """Return the names of files, sorted."""
+    return sorted(file.name for file in folder.iterdir())

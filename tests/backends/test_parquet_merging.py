@@ -1,0 +1,418 @@
+"""How rows come from the journal into the Parquet file: when, in what pieces, and what readers see meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tracemalloc
+from collections import Counter
+from datetime import datetime
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tests.backends.parquet_files import files_in, merged_rows, names_in, rows_in
+from tests.faults.harness import FakeClock, in_threads
+from time_execution.backends.files import ParquetBackend, open_rows
+from time_execution.backends.files.parquet import backend as module
+from time_execution.backends.files.parquet import reading, store, table
+from time_execution.backends.threaded import ThreadedBackend
+from time_execution.exceptions import DatabaseError, DatabaseMissingError, NotADatabaseError
+
+NARROW = {"name": str, "value": float}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.parquet"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(module.time, "monotonic", clock)
+    return clock
+
+
+# ---- when ------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_wait_no_longer_than_the_interval(path, clock):
+    """With the batch that comes after it, or when the worker has nothing to do; not before."""
+    backend = ParquetBackend(path, NARROW, merge_interval=60.0)
+    backend.write("a", value=1)
+    clock.advance(59)
+    backend.idle()
+    backend.write("b", value=1)
+    assert files_in(path.parent) == ["metrics.parquet.journal"]
+    clock.advance(1)
+    backend.idle()
+    assert (files_in(path.parent), names_in(path)) == (["metrics.parquet"], ["a", "b"])
+    backend.write("c", value=1)
+    clock.advance(60)
+    backend.write("d", value=1)
+    assert files_in(path.parent) == ["metrics.parquet"]
+    assert [row["name"] for row in merged_rows(path)] == ["a", "b", "c", "d"]
+    assert backend.stats()["merges"] == 2
+
+
+def test_a_worker_without_work_merges(path):
+    """Behind a queue, what came last is in the file after the interval, though nothing comes any more."""
+    merged = threading.Event()
+    backend = ParquetBackend(path, NARROW, merge_interval=0.01)
+    with ThreadedBackend(backend, bulk_timeout=0.01, queue_timeout=0.05) as queue:
+        queue.write("a", value=1)
+        for _ in range(1000):
+            if path.exists():
+                merged.set()
+                break
+            merged.wait(0.01)
+    assert merged.is_set()
+
+
+def test_a_large_journal_is_merged_at_once(path, monkeypatch):
+    """However young it is, it does not outgrow the file, nor a few MiB."""
+    monkeypatch.setattr(module, "_MIN_JOURNAL", 5000)
+    backend = ParquetBackend(path, NARROW, merge_interval=1000.0)
+    largest = 0
+    for number in range(200):
+        backend.bulk_write([{"name": f"{number}-{row}", "value": row} for row in range(20)])
+        largest = max([file.stat().st_size for file in path.parent.glob("*.journal")], default=0)
+        assert largest < max(5000, path.stat().st_size if path.exists() else 0)
+    assert 3 < backend.stats()["merges"] < 100
+    assert len(rows_in(path)) == 4000
+
+
+def test_a_large_file_is_not_written_anew_all_the_time(path, clock, monkeypatch):
+    """A file of several times 60 MiB waits in proportion to its size."""
+    backend = ParquetBackend(path, NARROW, merge_interval=60.0)
+    backend.write("a", value=1)
+    assert backend.flush()
+    backend.write("b", value=1)
+    monkeypatch.setattr(backend._store, "sizes", lambda: (100, 200 << 20))
+    clock.advance(199)
+    backend.idle()
+    assert backend.stats()["merges"] == 1
+    clock.advance(1)
+    backend.idle()
+    assert backend.stats()["merges"] == 2
+
+
+def test_a_backend_that_wrote_nothing_makes_no_file(path):
+    """Closing, flushing and idling leave the folder as it is."""
+    with ParquetBackend(path) as backend:
+        backend.idle()
+        assert backend.flush() is True
+        backend.write_many([])
+    assert files_in(path.parent) == []
+
+
+def test_what_cannot_be_merged_is_tried_again_after_a_while(path, clock, monkeypatch):
+    """A merge that fails is no error of the batch that brought it about, is counted, and is not tried with each."""
+    monkeypatch.setattr(module, "_MIN_JOURNAL", 1)
+    backend = ParquetBackend(path, NARROW, merge_interval=60.0)
+
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("time_execution.backends.files.parquet.store.write", full)
+        for _ in range(5):
+            backend.write("a", value=1)
+        assert backend.stats()["merge_failures"] == 1
+    clock.advance(60)
+    backend.idle()
+    assert backend.stats() == {"merges": 1, "merge_failures": 1, "unfit_values": 0, "damaged_lines": 0}
+    assert len(merged_rows(path)) == 5
+
+
+def test_nobody_waits_for_somebody_else_who_merges(path, clock):
+    """A batch is stored while another process merges; who asks for it by flush waits as long as is said."""
+    backend, other = ParquetBackend(path, NARROW), ParquetBackend(path, NARROW)
+    other.write("a", value=1)
+    journal = path.with_name("metrics.parquet.journal")
+    journal.rename(path.with_name("metrics.parquet.merging"))
+    with other._store._merging.held() as held:
+        assert held >= 0
+        backend.write("b", value=1)
+        clock.advance(60)
+        backend.write("c", value=1)
+        assert backend.flush(0.0) is False
+        assert names_in(path) == ["a", "b", "c"]
+    assert backend.stats()["merge_failures"] == 0
+    assert backend.flush(0.0) is True
+    assert [row["name"] for row in merged_rows(path)] == ["a", "b", "c"]
+
+
+def test_others_append_while_somebody_merges(path, monkeypatch):
+    """However long a merge takes, it holds up no batch of another process, and a reader sees all rows meanwhile."""
+    backend, other = ParquetBackend(path, NARROW), ParquetBackend(path, NARROW)
+    backend.write("a", value=1)
+    entered, go_on = threading.Event(), threading.Event()
+    real = store.write
+
+    def wait(*args, **options):
+        entered.set()
+        assert go_on.wait(30)
+        real(*args, **options)
+
+    monkeypatch.setattr(store, "write", wait)
+    thread = threading.Thread(target=backend.flush)
+    thread.start()
+    try:
+        assert entered.wait(30)
+        other._store._journal._lock_timeout = 0.5
+        other.write("b", value=1)
+        assert names_in(path) == ["a", "b"]
+    finally:
+        go_on.set()
+        thread.join(30)
+    assert [row["name"] for row in merged_rows(path)] == ["a"]
+    assert names_in(path) == ["a", "b"]
+
+
+# ---- in what pieces --------------------------------------------------------------------------------------------------
+
+
+def test_many_merges_do_not_make_many_row_groups(path):
+    """Small row groups are gathered, whole ones are as large as they may be, and the order stays."""
+    backend = ParquetBackend(path, NARROW)
+    for number in range(30):
+        backend.bulk_write([{"name": f"{number}", "value": row} for row in range(5000)])
+        assert backend.flush()
+    metadata = parquet.read_metadata(path)
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert sum(sizes) == 150_000
+    assert len(sizes) <= 4
+    assert max(sizes) <= 64 * 1024
+    rows = merged_rows(path)
+    assert [(row["name"], row["value"]) for row in rows[::777]] == [
+        (str(place // 5000), float(place % 5000)) for place in range(0, 150_000, 777)
+    ]
+
+
+def test_row_groups_are_bounded_in_bytes(path, monkeypatch):
+    """Rows of long texts are written before there are as many as of short ones."""
+    monkeypatch.setattr(table, "_GROUP_BYTES", 200_000)
+    with ParquetBackend(path, {"text": str}) as backend:
+        for _ in range(40):
+            backend.bulk_write([{"text": "x" * 1000} for _ in range(100)])
+    metadata = parquet.read_metadata(path)
+    assert metadata.num_rows == 4000
+    assert max(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)) <= 4096 + 100
+
+
+def test_merging_takes_a_bounded_amount_of_memory(path):
+    """Neither the journal nor the file is in memory as a whole."""
+    backend = ParquetBackend(path, NARROW, merge_interval=1000.0)
+    backend.write("first", value=1)
+    assert backend.flush()  # pyarrow loads parts of itself when they are first used
+    backend._not_before = float("inf")
+    for number in range(100):
+        backend.bulk_write([{"name": f"{number}-{row}" + "x" * 100, "value": row} for row in range(2000)])
+    journal = path.with_name("metrics.parquet.journal").stat().st_size
+    assert journal > 20_000_000
+    arrow = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        assert backend.flush()
+        python = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert python < journal / 4
+    assert pa.total_allocated_bytes() <= arrow + 1_000_000
+    assert parquet.read_metadata(path).num_rows == 200_001
+
+
+def test_threads_share_a_backend(path, monkeypatch):
+    """Eight threads that write, and merge all the time: each row once."""
+    monkeypatch.setattr(module, "_MIN_JOURNAL", 2000)
+    backend = ParquetBackend(path, NARROW)
+
+    def work(thread):
+        for number in range(100):
+            backend.bulk_write([{"name": f"{thread}-{number}-{row}", "value": row} for row in range(5)])
+        return backend.flush()
+
+    assert in_threads(8, work) == [True] * 8
+    counts = Counter(row["name"] for row in merged_rows(path))
+    assert (len(counts), set(counts.values())) == (4000, {1})
+    assert files_in(path.parent) == ["metrics.parquet"]
+
+
+# ---- the journal -----------------------------------------------------------------------------------------------------
+
+
+def test_a_torn_journal_costs_the_torn_batch_alone(path):
+    """What a killed process left of its line, which nobody was told is stored, is passed over and counted."""
+    backend = ParquetBackend(path, NARROW)
+    backend.write("a", value=1)
+    journal = path.with_name("metrics.parquet.journal")
+    with journal.open("ab") as file:
+        file.write(b'[["torn')
+    assert names_in(path) == ["a"]
+    backend.write("b", value=1)
+    assert names_in(path) == ["a", "b"]
+    assert backend.flush()
+    assert [row["name"] for row in merged_rows(path)] == ["a", "b"]
+    assert backend.stats()["damaged_lines"] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"[]",
+        b"[[]]",
+        b'[["x"],[1],[2]]',
+        b'[["x"],[1,2]]',
+        b"[[1],[1]]",
+        b'[["x"],["y"]]',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_harms_no_other(path, line):
+    """Bits that rot cost the rows of one batch."""
+    backend = ParquetBackend(path, NARROW)
+    backend.write("a", value=1)
+    with path.with_name("metrics.parquet.journal").open("ab") as file:
+        file.write(line + b"\n")
+    backend.write("b", value=1)
+    assert names_in(path) == ["a", "b"]
+    assert backend.flush()
+    assert [row["name"] for row in merged_rows(path)] == ["a", "b"]
+    assert backend.stats()["damaged_lines"] == 1
+
+
+def test_a_torn_first_line_is_completed(path):
+    """A process killed in the midst of the first write of all leaves a journal that goes on."""
+    first = ParquetBackend(path, NARROW)
+    first.write("a", value=1)
+    journal = path.with_name("metrics.parquet.journal")
+    header = journal.read_bytes().split(b"\n")[0] + b"\n"
+    ids = set()
+    for kept in range(len(header)):
+        journal.write_bytes(header[:kept])
+        with open_rows(path) as rows:
+            assert list(rows) == []
+        backend = ParquetBackend(path, NARROW)
+        if kept % 2:
+            backend.write("b", value=1)
+            found = json.loads(journal.read_bytes().split(b"\n")[0])
+            assert found["columns"] == {"name": "str", "value": "float"}
+            ids.add(found["journal"])
+            assert names_in(path) == ["b"]
+        assert backend.flush()
+        assert files_in(path.parent) == (["metrics.parquet"] if kept % 2 else [])
+        path.unlink(missing_ok=True)
+    assert len(ids) > 20
+
+
+def test_a_foreign_journal_is_left_alone(path):
+    """Something else at the journal's path is neither written to nor removed."""
+    journal = path.with_name("metrics.parquet.journal")
+    journal.write_bytes(b"precious\n" * 100)
+    backend = ParquetBackend(path, NARROW)
+    from time_execution.exceptions import BackendDenied
+
+    with pytest.raises(BackendDenied, match="another header"):
+        backend.write("a", value=1)
+    assert backend.flush() is False
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [b"precious\n" * 100]
+    with pytest.raises(NotADatabaseError), open_rows(path) as rows:
+        list(rows)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_sees_each_row_once_while_others_merge(path):
+    """However files are renamed meanwhile, a look has all rows that were stored before it, and none twice."""
+    backend = ParquetBackend(path, NARROW)
+    stored = 0
+    done = threading.Event()
+
+    def write():
+        nonlocal stored
+        while not done.is_set():
+            backend.write(str(stored), value=stored)
+            stored += 1
+            if stored % 2:
+                backend.flush()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        looks = 0
+        while looks < 300 and thread.is_alive():
+            before = stored
+            if not before:
+                continue
+            found = names_in(path)
+            assert found == [str(number) for number in range(len(found))]
+            assert len(found) >= before
+            looks += 1
+    finally:
+        done.set()
+        thread.join(30)
+    assert looks == 300
+
+
+def test_a_reader_that_is_overtaken_looks_again(path, monkeypatch):
+    """When files move between opening one and the next, the look is repeated, so that no row is missed."""
+    backend = ParquetBackend(path, NARROW)
+    for name in "abcd":
+        backend.write(name, value=1)
+        backend.flush() if name != "d" else None
+    real, turns = reading.opened, []
+
+    def overtaken(each, stack):
+        turns.append(None)
+        if len(turns) in {2, 3, 6}:
+            assert backend.flush()
+            backend.write(str(len(turns)), value=1)
+        return real(each, stack)
+
+    monkeypatch.setattr(reading, "opened", overtaken)
+    assert names_in(path) == ["a", "b", "c", "d", "2", "3", "6"]
+    assert len(turns) > 6
+    monkeypatch.setattr(reading, "_is_at", lambda *_: False)
+    with pytest.raises(DatabaseError, match="again and again"):
+        names_in(path)
+
+
+def test_any_parquet_file_can_be_read(path):
+    """Also one of other writers, with other types."""
+    moments = pa.array([1_500, None], pa.timestamp("ns"))
+    parquet.write_table(pa.table({"a": [1, None], "b": ["x", "y"], "moment": moments, "list": [[1], []]}), path)
+    first, second = rows_in(path)
+    assert first["moment"].isoformat() == "1970-01-01T00:00:00.000001+00:00"
+    assert (first["a"], first["b"], first["list"]) == (1, "x", [1])
+    assert second == {"a": None, "b": "y", "moment": None, "list": []}
+
+
+def test_what_cannot_be_read_is_told(path):
+    """There is nothing, it is something else, or it breaks off in the middle."""
+    with pytest.raises(DatabaseMissingError, match="no such file"), open_rows(path):
+        pass
+    path.write_bytes(b"something else")
+    with pytest.raises(NotADatabaseError, match="is no Parquet file"), open_rows(path) as rows:
+        list(rows)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DatabaseError, match="cannot be read"), open_rows(path) as rows:
+        list(rows)
+
+
+def test_a_reader_that_stops_early_leaves_nothing_open(path):
+    """Files are closed at the end of the block, whatever was read of them."""
+    backend = ParquetBackend(path, {"moment": datetime})
+    backend.write("a", moment=0)
+    backend.flush()
+    backend.write("b", moment=1_000)
+    with open_rows(path) as rows:
+        assert next(rows)["moment"].isoformat() == "1970-01-01T00:00:00+00:00"
+    with open_rows(path):
+        pass
