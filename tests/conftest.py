@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from tests.faults.harness import check_conservation, quick
-from time_execution import settings
+from time_execution import settings, source_backends
 from time_execution.delivery import lifecycle
 from time_execution.delivery.worker import THREAD_NAME
 from time_execution.guard import faults
@@ -46,6 +46,7 @@ def _clean_slate():
     for delivery in lifecycle.tracked():
         if not delivery.is_closed():
             delivery.close(0.1)
+    source_backends._living.clear()  # those of timers of earlier tests, which still have their counts
     deadline = time.monotonic() + 2.0
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name == THREAD_NAME]
     for thread in left:

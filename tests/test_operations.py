@@ -14,6 +14,7 @@ import pytest
 from tests.kept import Kept
 from time_execution import flush, settings, shutdown, stats, time_execution, write_metric
 from time_execution.backends.threaded import ThreadedBackend
+from time_execution.source_backends import register
 
 
 class Full(Kept):
@@ -286,3 +287,46 @@ def test_stats_of_a_backend_that_fail_are_its_error():
     settings.configure(backends=[Broken()])
     (found,) = stats()["backends"].values()
     assert found == {"error": "LookupError"}
+
+
+# ---- backends of sources -------------------------------------------------------------------------------------------
+
+
+def test_flush_covers_the_backends_of_sources():
+    """What a source writes to on its own is flushed with what is configured, and its failure is an answer as well."""
+    own, configured = Full(done=False), Full()
+    register(own)
+    settings.configure(backends=[configured])
+    assert flush(5) is False
+    assert [name for backend in (configured, own) for name, _ in backend.calls] == ["flush", "flush"]
+
+
+def test_stats_have_the_backends_of_sources_last():
+    """They stand under their labels, after those of the settings."""
+    own = Older()
+    register(own)
+    settings.configure(backends=[Full()])
+    assert list(stats()["backends"]) == ["Full", "Older"]
+
+
+def test_backend_that_is_also_configured_is_asked_once():
+    """One backend is one, however it is known."""
+    both = Full()
+    register(both)
+    settings.configure(backends=[both])
+    flush(5)
+    assert list(stats()["backends"]) == ["Full"]
+    shutdown(1)
+    assert [name for name, _ in both.calls] == ["flush", "close"]
+
+
+def test_shutdown_delivers_what_sources_have_queued():
+    """A queue of a source is emptied and closed as a configured one is."""
+    store = Kept()
+    own = ThreadedBackend(store, bulk_timeout=60)
+    register(own)
+    own.write("m")
+    shutdown(10)
+    assert store.names == ["m"]
+    assert own.is_closed()
+    assert own.stats()["pending"] == 0

@@ -27,9 +27,8 @@ def register(backend: Any) -> None:
 
 
 def registered() -> list[Any]:
-    """Return the registered backends that live and are not closed, in the order in which they came."""
-    found = [backend for reference in list(_living.values()) if (backend := reference()) is not None]
-    return [backend for backend in found if not _is_closed(backend)]
+    """Return the registered backends that live, in the order in which they came; closed ones have counts, too."""
+    return [backend for reference in list(_living.values()) if (backend := reference()) is not None]
 
 
 def shared(key: Hashable, options: object, make: Callable[[], Any]) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, delivery, peers, sources, startup, stores
+from tests.bench import calls, delivery, peers, sources, startup, stores, timer
 from tests.bench.bench_sqlite import TURN
 from tests.bench.measure import Table
 
@@ -42,6 +42,7 @@ SECTIONS: dict[str, Callable[[Size, Path], Table]] = {
     "calls": lambda size, _: calls.calls_table(size.windows),
     "growth": lambda size, _: calls.growth_table(size.windows),
     "peers": lambda size, _: peers.peers_table(size.windows),
+    "timer": lambda size, _: timer.timer_table(size.windows),
     "tracker": lambda size, _: sources.tracker_table(size.windows),
     "profiler": lambda size, _: sources.profiler_table(size.windows),
     "drain": lambda size, _: delivery.drain_table(size.queues),

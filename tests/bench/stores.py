@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow
+import pyarrow as pa
 from pyarrow import parquet
 
 from tests.bench import bench_sqlite
@@ -78,10 +78,10 @@ def _merged_parquet(folder: Path, metrics: list) -> float:
 
 def _bare_parquet(folder: Path, metrics: list) -> float:
     """Write a row group for each batch: what nobody should do who reads the file often."""
-    moment = pyarrow.timestamp("ns", "UTC")
-    schema = pyarrow.schema([("name", "string"), ("value", "float64"), ("hostname", "string"), ("timestamp", moment)])
+    moment = pa.timestamp("ns", "UTC")
+    schema = pa.schema([("name", "string"), ("value", "float64"), ("hostname", "string"), ("timestamp", moment)])
     with parquet.ParquetWriter(folder / "bare.parquet", schema, compression="zstd") as writer:
-        return _timed(lambda part: writer.write_table(pyarrow.Table.from_pylist(part, schema)), metrics)
+        return _timed(lambda part: writer.write_table(pa.Table.from_pylist(part, schema)), metrics)
 
 
 def _sent(backend: object, metrics: list) -> float:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,8 +89,7 @@ def test_generator_that_ends_on_another_thread_has_no_cpu_time(measured) -> None
 
 
 def test_memory_change_is_seen(measured) -> None:
-    """With psutil, the memory that a call leaves behind shows as its change."""
-    pytest.importorskip("psutil")
+    """The memory that a call leaves behind shows as its change."""
     metrics = measured(ResourcesHook(rss=True))
     kept = []
     time_execution(lambda: kept.append(bytearray(os.urandom(2**10) * 2**15)))()
@@ -114,7 +114,6 @@ def _child_rss(hook: ResourcesHook, pipe) -> None:
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_forked_child_reads_its_own_memory() -> None:
     """A hook that was made before a fork tells of the process it runs in: what the child takes shows."""
-    pytest.importorskip("psutil")
     hook = ResourcesHook(rss=True)
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
@@ -127,7 +126,15 @@ def test_forked_child_reads_its_own_memory() -> None:
 
 
 def test_missing_psutil_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for what needs psutil fails when the hook is made, and names the extra."""
+    """Where psutil is needed, asking for what needs it fails when the hook is made, and names the extra."""
+    monkeypatch.setattr("time_execution.memory.sys.platform", "darwin")
     monkeypatch.setitem(sys.modules, "psutil", None)
     with pytest.raises(MissingExtraError, match=r"timeexecution\[timer\]"):
         ResourcesHook(rss=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_linux_needs_no_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel tells, nothing has to be installed."""
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert _rss(ResourcesHook(rss=True)) > 2**20

@@ -1,0 +1,267 @@
+"""`ErrorCatcher`: a record of each exception that leaves a function, which raises it all the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from time_execution.argument_check import check_counts, check_switches
+from time_execution.config import expect
+from time_execution.decorator import decorate
+from time_execution.formats.redaction import REDACTOR
+from time_execution.guard import Failed, Step, Untouched
+from time_execution.hooks.exception import qualified_name
+from time_execution.naming import name_of
+from time_execution.plan import Plan, Target
+from time_execution.signature import shape_of
+from time_execution.timer import call_id, output, record
+from time_execution.timer.argument_text import argument_text
+from time_execution.timer.callee import CAUGHT, TIMED, Callee
+from time_execution.timer.inside_hooks import attempt
+from time_execution.timer.sanitizing import Sanitizing
+from time_execution.timer.traceback_text import MOST, message_text, traceback_text, without_middle
+from time_execution.types import NAME, TIMESTAMP, Metric
+
+if TYPE_CHECKING:
+    from time_execution.config import Values
+    from time_execution.hooks.chain import Call, Started
+    from time_execution.plan import Span
+    from time_execution.settings import Snapshot
+
+F = TypeVar("F")
+
+DEFAULT_PATH = os.path.join("logs", "error.log")  # noqa: PTH118 - a text, which messages and users read
+
+
+class ErrorCatcher:
+    """Write a record for each `Exception` that leaves a function, and let it pass: same object, same traceback.
+
+    A decorator for whatever `time_execution.time_execution` takes. A record has ``call_id`` (a UUID, shared with a
+    `Timer` of the same function, above or below), ``function``, ``time`` (UTC), ``type``, ``message``, ``traceback``
+    (of the whole chain, without the frames of measuring) and ``arguments`` (text, as they are at that moment). The
+    same goes as an event named ``error`` through the hooks, except those that run around a call, and to the backends of
+    the settings. ``KeyboardInterrupt``, ``SystemExit`` and ``CancelledError`` are no errors of a function.
+
+    Thread-safe and fork-safe, and complete with any number of processes on one file. The calling thread never waits
+    for a file or a terminal: records are queued and a worker writes them.
+
+    Args:
+        log_to_console: Write records as lines of JSON to the standard error stream.
+        log_to_file: Write records as lines of JSON to the error log.
+        error_log_file: Its path; ``logs/error.log`` unless given. A relative one counts from the working directory of
+            this moment.
+        max_bytes: The log turns over rather than grow beyond so many bytes.
+        backup_count: Keep so many older ones: ``error.log.1`` is the latest.
+        sanitize_func: Is handed the message, the traceback and each argument (as ``name=text``), and returns what may
+            be written. Should it fail, ``<sanitizer failed>`` is written, and that is counted. What looks like a secret
+            is masked before.
+        max_arg_length: Cut the text of each argument to so many characters; None leaves ordinary texts whole.
+        gzip_backups: Compress older logs: ``error.log.1.gz`` is the latest.
+
+    Raises:
+        ConfigurationError: When an argument is wrong, the file can never be written, or is in use with other options.
+
+    Example:
+        >>> @ErrorCatcher(log_to_console=False, error_log_file=getfixture("tmp_path") / "error.log")
+        ... def divide(a, b):
+        ...     return a / b
+        >>> divide(1, 0)
+        Traceback (most recent call last):
+        ZeroDivisionError: division by zero
+    """
+
+    def __init__(  # noqa: PLR0917 - upstream's parameters in upstream's order
+        self,
+        log_to_console: bool = True,  # noqa: FBT001, FBT002 - see above
+        log_to_file: bool = True,  # noqa: FBT001, FBT002
+        error_log_file: str | os.PathLike[str] | None = None,
+        max_bytes: int = 10 * 1024 * 1024,
+        backup_count: int = 5,
+        sanitize_func: Callable[[str], str] | None = None,
+        max_arg_length: int | None = None,
+        *,
+        gzip_backups: bool = False,
+    ) -> None:
+        if callable(log_to_console):
+            expect("used with parentheses: @ErrorCatcher()", log_to_console, where="ErrorCatcher", is_right=False)
+        check_switches(log_to_console=log_to_console, log_to_file=log_to_file)
+        if max_arg_length is not None:
+            check_counts(max_arg_length=max_arg_length)
+        self.max_arg_length = max_arg_length
+        self.sanitize = Sanitizing(sanitize_func, where="ErrorCatcher")
+        given = DEFAULT_PATH if error_log_file is None else error_log_file
+        path = output.absolute(given, "the path of a file", where="ErrorCatcher: error_log_file")
+        options = output.checked(max_bytes=max_bytes, backup_count=backup_count, gzip_backups=gzip_backups)
+        log = output.log_file(path, **options) if log_to_file else None
+        console = output.console() if log_to_console else None
+        self.outputs = tuple(each for each in (log, console) if each is not None)
+        where = {"log_to_console": log_to_console, "log_to_file": log_to_file, "error_log_file": path}
+        texts = {"sanitize_func": sanitize_func, "max_arg_length": max_arg_length}
+        self._made_with: dict[str, Any] = {**where, **options, **texts}
+        call_id.watch_forks()
+
+    def __call__(self, func: F) -> F:
+        """Return a form of a callable that records what it raises; one catcher may decorate many.
+
+        Raises:
+            TypeError: When it cannot be called.
+        """
+        caught: F = decorate(func, lambda inner: CatcherTarget(inner, name_of(inner), self))
+        return caught
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments; the file is opened anew by the process that loads it."""
+        return partial(ErrorCatcher, **self._made_with), ()
+
+
+class CatcherPlan(Plan):
+    """What is done for calls of a caught function: nothing, unless one raises."""
+
+    __slots__ = ("_step", "_target")
+
+    def __init__(self, target: CatcherTarget, snapshot: Snapshot) -> None:
+        super().__init__(target, snapshot)
+        self._target = target
+        self._step = Step(self._read, kind="hook", label="ErrorCatcher", raises=snapshot.values.raise_errors)
+        self.eager = True
+        self.telling = self.version = 0  # a call that returns has nothing to tell
+        for absent in (snapshot.values.duration_field, "sample_rate"):  # an event has neither
+            self._template.pop(absent, None)
+
+    def is_wanted(self, *, awaits: bool = False) -> bool:
+        """Whether this call is looked at: errors are not sampled."""
+        is_wanted = not self.skip and not self.is_reentrant(awaits=awaits)
+        if not is_wanted:  # then nobody else takes an id that was meant for this call
+            call_id.take(self._target.callee(self._target.func).innermost, CAUGHT)
+        return is_wanted
+
+    def begin(self, call: Call) -> Started | None:
+        """Take the id of the call from a `Timer` around it, or leave one for a `Timer` below."""
+        callee = self._target.callee(call[0])
+        identity = call_id.take(callee.innermost, CAUGHT)
+        if callee.is_timed:
+            identity = identity or call_id.new_id()
+            call_id.hand_over(identity, callee.innermost, TIMED)
+        return _Begun(identity)
+
+    def finish(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        *,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Hand over the record of an exception; there is none for a call that returned."""
+        _forget(started)
+        if issubclass(type(exception), Exception):
+            told = fields or self._tell_of(exception, started, call)
+            super().finish(started, span, call, response=response, exception=exception, fields=told)
+
+    async def finish_async(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        *,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Do what `finish` does, awaiting asynchronous hooks."""
+        _forget(started)
+        if issubclass(type(exception), Exception):
+            told = fields or self._tell_of(exception, started, call)
+            await super().finish_async(started, span, call, response=response, exception=exception, fields=told)
+
+    def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002 - an error has no duration
+        metric = Metric(self._template, kind="event")
+        metric[TIMESTAMP] = datetime.now(timezone.utc)
+        metric.update(fields or {})
+        metric[NAME] = record.ERROR_SERIES
+        return metric
+
+    def _tell_of(self, exception: Any, started: Started | None, call: Call) -> dict[str, Any]:
+        identity = started.call_id if isinstance(started, _Begun) else None
+        known = {
+            record.CALL_ID: identity or call_id.new_id(),
+            record.FUNCTION: self._target.name,
+            record.ERROR_TYPE: qualified_name(type(exception)),
+        }
+        with Untouched(exception):
+            found = attempt(self._step, exception, call)
+        return known if isinstance(found, Failed) else {**known, **found}
+
+    def _read(self, exception: Exception, call: Call) -> dict[str, Any]:
+        """Return the texts of an exception, clean."""
+        func, args, kwargs = call
+        catcher = self._target.catcher
+        arguments = self._target.callee(func).bind(args, kwargs)
+        message, way = message_text(exception), traceback_text(exception)
+        return {
+            record.MESSAGE: catcher.sanitize(REDACTOR.redact_text(message)),
+            record.TRACEBACK: without_middle(catcher.sanitize(REDACTOR.redact_text(way, max_text=MOST))),
+            record.ARGUMENTS: argument_text(arguments, max_length=catcher.max_arg_length, sanitize=catcher.sanitize),
+        }
+
+
+class CatcherTarget(Target):
+    """A callable whose exceptions an `ErrorCatcher` records.
+
+    Args:
+        func: What is called.
+        name: The name of the function, as records have it.
+        catcher: What it was decorated with.
+    """
+
+    plan_type: ClassVar[type[Plan]] = CatcherPlan
+    __slots__ = ("_callee", "catcher")
+
+    def __init__(self, func: Any, name: str, catcher: ErrorCatcher) -> None:
+        self.catcher = catcher
+        self._callee: Callee | None = None
+        super().__init__(func, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was asked for; the file is opened anew by the process that loads it."""
+        return CatcherTarget, (None, self.name, self.catcher), (None, {"func": self.func})
+
+    def hooks(self, values: Values) -> tuple[Callable[..., Any], ...]:
+        """Return the hooks of the settings that need not run before the call."""
+        return tuple(hook for hook in super().hooks(values) if shape_of(hook) != "generator")
+
+    def own_backends(self, values: Values) -> tuple[Any, ...]:  # noqa: ARG002 - a record has no duration
+        """Return what writes the records."""
+        outputs = self.catcher.outputs
+        return (output.RecordOutput(record.error_record, outputs),) if outputs else ()
+
+    def mark(self, wrapper: Any) -> None:
+        """Let a `Timer` around the wrapper see that there is somebody to share an id with."""
+        super().mark(wrapper)
+        setattr(wrapper, CAUGHT, True)
+
+    def callee(self, func: Any) -> Callee:
+        """Return what is known of the function."""
+        callee = self._callee
+        if callee is None or callee.func is not func:
+            callee = self._callee = Callee(func)
+        return callee
+
+
+def _forget(started: Started | None) -> None:
+    """Take the id back that no `Timer` below took."""
+    if isinstance(started, _Begun) and started.call_id is not None:
+        call_id.forget(started.call_id)
+
+
+class _Begun(dict[Any, Any]):
+    """What `begin` leaves to `finish`: no hook that was started, and the id of the call, if it has one already."""
+
+    def __init__(self, identity: str | None) -> None:
+        super().__init__()
+        self.call_id = identity

@@ -1,0 +1,184 @@
+"""What `Timer` does around a call: it reads clocks and memory, and adds what it found to the call's metric."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from time_execution.guard import Failed, Step
+from time_execution.hooks.exception import qualified_name
+from time_execution.plan import Plan, Target
+from time_execution.timer import call_id, output, record
+from time_execution.timer.argument_text import argument_text
+from time_execution.timer.callee import CAUGHT, TIMED, Callee
+from time_execution.types import TIMESTAMP
+
+if TYPE_CHECKING:
+    from time_execution.config import Values
+    from time_execution.hooks.chain import Call, Started
+    from time_execution.plan import Span
+    from time_execution.settings import Snapshot
+
+
+class TimerPlan(Plan):
+    """How a call is timed and recorded under one snapshot of the settings."""
+
+    __slots__ = ("_look", "_look_again", "_target")
+
+    def __init__(self, target: TimerTarget, snapshot: Snapshot) -> None:
+        super().__init__(target, snapshot)
+        self._target = target
+        self.eager = True
+        self.telling = self.version = 0  # there is always something to be read before the call
+        raises = snapshot.values.raise_errors
+        self._look = Step(self._begin, kind="hook", label="Timer", raises=raises)
+        self._look_again = Step(self._end, kind="hook", label="Timer", raises=raises)
+
+    def is_wanted(self, *, awaits: bool = False) -> bool:
+        """Whether this call is measured; if it is not, nobody else takes an id that was meant for it."""
+        is_wanted = super().is_wanted(awaits=awaits)
+        if not is_wanted:
+            call_id.take(self._target.callee(self._target.func).innermost, TIMED)
+        return is_wanted
+
+    def begin(self, call: Call) -> Started | None:
+        """Start the hooks that run around the call, and look at the machine last."""
+        begun = _Begun(super().begin(call) or ()) if self._chain.has_generators else _Begun()
+        self._look.attempt(begun, call)
+        return begun
+
+    def finish(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        *,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Add what was found to the metric, run the hooks, and hand it to the backends and the files."""
+        told = self._tell_of(started, exception, fields)
+        super().finish(started, span, call, response=response, exception=exception, fields=told)
+
+    async def finish_async(
+        self,
+        started: Started | None,
+        span: Span,
+        call: Call,
+        *,
+        response: Any = None,
+        exception: BaseException | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Do what `finish` does, awaiting asynchronous hooks."""
+        told = self._tell_of(started, exception, fields)
+        await super().finish_async(started, span, call, response=response, exception=exception, fields=told)
+
+    def _begin(self, begun: _Begun, call: Call) -> None:
+        func, args, kwargs = call
+        timer, callee = self._target.timer, self._target.callee(func)
+        begun.call_id = call_id.take(callee.innermost, TIMED) or call_id.new_id()
+        begun.arguments = begun.rss = None
+        begun.is_handed_over = callee.is_caught
+        if callee.is_caught:
+            call_id.hand_over(begun.call_id, callee.innermost, CAUGHT)
+        arguments = callee.bind(args, kwargs)
+        begun.arguments = argument_text(arguments, max_length=timer.max_arg_length, sanitize=timer.sanitize)
+        if timer.read_rss is not None:
+            begun.rss = timer.read_rss()
+            begun.cpu = time.process_time_ns()
+
+    def _end(self, begun: _Begun) -> dict[str, Any]:
+        read_rss, before = self._target.timer.read_rss, begun.rss
+        cpu = change = rss = None
+        if before is not None:
+            cpu = (time.process_time_ns() - begun.cpu) / 1_000_000
+            rss = read_rss()
+            change = rss - before if before and rss else None  # 0 is what could not be read
+        if begun.is_handed_over:
+            call_id.forget(begun.call_id)
+        return {
+            record.CALL_ID: begun.call_id,
+            record.CPU_MS: cpu,
+            record.MEMORY_CHANGE_BYTES: change,
+            record.RSS_BYTES: rss,
+            record.ARGUMENTS: begun.arguments,
+        }
+
+    def _tell_of(
+        self, started: Started | None, exception: BaseException | None, fields: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        if fields is not None and record.OUTCOME in fields:  # by `finish_async`, which may go on to `finish`
+            return fields
+        found = self._look_again.attempt(started)
+        told = {} if isinstance(found, Failed) else found
+        if exception is None:
+            told[record.OUTCOME] = record.OK
+        else:
+            told[record.OUTCOME] = told[record.ERROR_TYPE] = qualified_name(type(exception))
+        return told
+
+    def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
+        metric = super()._eager_metric(span, fields)
+        metric[record.STARTED] = metric[TIMESTAMP] - timedelta(0, 0, (span[1] - span[0]) / 1000)
+        return metric
+
+
+class TimerTarget(Target):
+    """A callable that a `Timer` measures.
+
+    Args:
+        func: What is called; None for a stretch of code.
+        name: The name of its series.
+        timer: What it was decorated with.
+    """
+
+    plan_type: ClassVar[type[Plan]] = TimerPlan
+    __slots__ = ("_callee", "timer")
+
+    def __init__(self, func: Any, name: str, timer: Any) -> None:
+        self.timer = timer
+        self._callee: Callee | None = None
+        super().__init__(func, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was asked for; the files are opened anew by the process that loads it."""
+        return TimerTarget, (None, self.name, self.timer), (None, {"func": self.func})
+
+    def own_backends(self, values: Values) -> tuple[Any, ...]:
+        """Return what writes the records."""
+        if not self.timer.outputs:
+            return ()
+        make = partial(record.timing_record, value_field=values.duration_field)
+        return (output.RecordOutput(make, self.timer.outputs),)
+
+    def mark(self, wrapper: Any) -> None:
+        """Let an `ErrorCatcher` around the wrapper see that there is somebody to share an id with."""
+        super().mark(wrapper)
+        setattr(wrapper, TIMED, True)
+
+    def callee(self, func: Any) -> Callee:
+        """Return what is known of the function."""
+        callee = self._callee
+        if callee is None or callee.func is not func:
+            callee = self._callee = Callee(func)
+        return callee
+
+
+class _Begun(dict[Any, Any]):
+    """The hooks that were started, and what was found before the call."""
+
+    __slots__ = ("arguments", "call_id", "cpu", "is_handed_over", "rss")
+
+    call_id: str
+    is_handed_over: bool
+    arguments: str | None
+    rss: int | None
+    cpu: int
+
+    def __bool__(self) -> bool:
+        """Whether there is something to be finished: always, also without hooks."""
+        return True
