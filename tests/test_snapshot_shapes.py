@@ -172,3 +172,20 @@ def test_class_of_a_known_library_is_asked(library: Callable[[Any], Any]) -> Non
 def test_shape_that_is_none_is_left_out(library: Callable[[Any], Any], shape: Any) -> None:
     """A library of a version that is not known may have anything there; then the class has to do."""
     assert snapshot(library(shape)) == "<polars.made_up.Made>"
+
+
+def test_subclass_with_parts_of_its_own_is_not_asked() -> None:
+    """A data frame whose class has an index of its own runs none of that code; its class is all that shows."""
+    asked = []
+    pandas: Any = pytest.importorskip("pandas")
+
+    class Own(pandas.DataFrame):
+        @property
+        def index(self) -> Any:
+            asked.append("index")
+            return super().index
+
+    table = Own({"a": [1]})
+    asked.clear()
+    assert snapshot(table) == f"<{__name__}.{Own.__qualname__}>"
+    assert asked == []

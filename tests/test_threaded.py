@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from tests.child import printed_by
 from tests.faults.harness import FaultBackend, check_conservation, wait_for
 from time_execution.backends.base import BaseMetricsBackend
 from time_execution.backends.threaded import ThreadedBackend
@@ -26,6 +27,17 @@ def test_a_class_is_built_with_its_arguments():
     """A class gets `backend_args` and `backend_kwargs`."""
     delivery = ThreadedBackend(Recorder, ["host"], {"port": 1})
     assert delivery.backend.made_with == (("host",), {"port": 1})
+
+
+def test_worker_imports_nothing_to_encode_with():
+    """What encodes JSON is there when the queue is made: a child forked amid an import would wait for it for ever."""
+    pytest.importorskip("orjson")
+    code = (
+        "import sys; from time_execution.backends.threaded import ThreadedBackend; "
+        "from time_execution.backends.memory import MemoryBackend; "
+        "print('orjson' in sys.modules); ThreadedBackend(MemoryBackend()); print('orjson' in sys.modules)"
+    )
+    assert printed_by(code) == ["False", "True"]
 
 
 def test_a_factory_is_called():

@@ -24,7 +24,7 @@ class _UnderConstruction(threading.local):
 _under_construction = _UnderConstruction()
 
 
-def measure_construction(cls: Any, wrap: Wrap) -> Any:
+def measure_construction(cls: Any, wrap: Wrap, *, kind: object = None) -> Any:
     """Measure how long making an instance of a class takes, and return the class.
 
     A subclass is measured under the name of the decorated class, by way of its call of ``super().__init__()``.
@@ -32,18 +32,19 @@ def measure_construction(cls: Any, wrap: Wrap) -> Any:
     Args:
         cls: Changed in place.
         wrap: Returns the measured form of a function.
+        kind: What it measures for; initialisers that measure for something else measure beside it.
     """
     if cls.__init__ is object.__init__ and _has_new(cls):
         original = vars(cls).get("__new__")
         new = _inherited_new(cls) if original is None else getattr(original, "__func__", original)
-        cls.__new__ = staticmethod(_once(new, wrap(new)))
+        cls.__new__ = staticmethod(_once(new, wrap(new), kind))
     else:
         init = vars(cls).get("__init__") or _inherited_init(cls)
-        cls.__init__ = _once(init, wrap(init))
+        cls.__init__ = _once(init, wrap(init), kind)
     return cls
 
 
-def _once(plain: Callable[..., Any], measured: Callable[..., Any]) -> Callable[..., Any]:
+def _once(plain: Callable[..., Any], measured: Callable[..., Any], kind: object) -> Callable[..., Any]:
     """Return a function that measures unless it is called on behalf of another one that measures the same subject.
 
     The subject is the object, or for a constructor the class. The same function entered again for a subject that it
@@ -52,8 +53,8 @@ def _once(plain: Callable[..., Any], measured: Callable[..., Any]) -> Callable[.
 
     @functools.wraps(plain)
     def outermost(subject: Any, /, *args: Any, **kwargs: Any) -> Any:
-        active: dict[int, Any] = _under_construction.__dict__.setdefault("active", {})
-        mark = id(subject)
+        active: dict[tuple[int, object], Any] = _under_construction.__dict__.setdefault("active", {})
+        mark = id(subject), kind
         outer = active.get(mark)
         if outer is not None and outer is not outermost:
             return plain(subject, *args, **kwargs)
@@ -64,6 +65,8 @@ def _once(plain: Callable[..., Any], measured: Callable[..., Any]) -> Callable[.
             if outer is None:
                 del active[mark]
 
+    # What it is measured by shows as on any wrapper; `functools.wraps` has copied what the plain one has.
+    outermost.__dict__ = {**vars(measured), **vars(outermost)}
     return outermost
 
 

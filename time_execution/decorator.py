@@ -168,7 +168,8 @@ def decorate(wrapped: Any, target: Callable[[Any], Target]) -> Any:
     if isinstance(wrapped, functools.cached_property):
         return type(wrapped)(decorate(wrapped.func, target))
     if isinstance(wrapped, type):
-        return measure_construction(wrapped, lambda function: wrap(function, target(wrapped)))
+        measure = target(wrapped)
+        return measure_construction(wrapped, lambda function: wrap(function, measure), kind=type(measure))
     if not callable(wrapped):
         msg = f"time_execution measures callables, not {type(wrapped).__name__}"
         raise TypeError(msg)

@@ -231,6 +231,22 @@ def test_call_past_the_catcher_has_an_id_of_its_own(written):
     assert timings[1]["call_id"] == errors[1]["call_id"]
 
 
+def test_construction_of_a_class_is_timed_and_caught(written):
+    """Both decorators of a class measure the same construction, and share its id."""
+
+    @written.catcher()
+    @written.timer()
+    class Divided:
+        def __init__(self, n):
+            self.n = n or fail()
+
+    assert Divided(1).n == 1
+    call(Divided, 0)
+    timings, (error,) = written.timings(), written.errors()
+    assert [timing["outcome"] for timing in timings] == ["ok", "ValueError"]
+    assert error["call_id"] == timings[1]["call_id"]
+
+
 def test_calls_that_a_decorator_between_makes_first_are_others(written):
     """What is measured before the timed function is reached, itself once more or another, does not get its id."""
     other = written.timer(name="other")(lambda: None)

@@ -65,10 +65,8 @@ def test_cost_does_not_grow(written):
 
 def test_caller_never_waits_for_the_disk(written):
     """While the worker is stuck in writing, calls go on as ever."""
-    timed = written.timer(results_format=None)(add)
-    (queue,) = next(
-        cell.cell_contents for cell in timed.__closure__ if hasattr(cell.cell_contents, "timer")
-    ).timer.outputs
+    timer = written.timer(results_format=None)
+    timed, (queue,) = timer(add), timer.outputs
     inside, go = threading.Event(), threading.Event()
     write = queue.backend._file.append
 

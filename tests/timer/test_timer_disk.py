@@ -105,29 +105,21 @@ def test_function_goes_on_while_the_disk_is_full(disk):
 
 def test_records_that_no_disk_takes_are_counted(disk):
     """More records than the disk has room for: each is in a file or counted, once the queues are closed."""
-    from time_execution.delivery import lifecycle
-
     written = Written(disk / "logs")
-    timed = written.timer()(lambda text: None)
+    timer = written.timer()
+    timed = timer(lambda text: None)
     for number in range(1000):
         timed(f"{number:4}" + "x" * 900)
     flush(0.5)
     assert len(stats()["backends"]) == 2
-    for delivery in lifecycle.tracked():
-        if delivery.channel in {queue.channel for queue in timed_queues(timed)}:
-            delivery.close(0.5)
-    for queue, name in zip(timed_queues(timed), ("timing.log", "timing_results.csv"), strict=True):
+    for queue in timer.outputs:
+        queue.close(0.5)
+    for queue, name in zip(timer.outputs, ("timing.log", "timing_results.csv"), strict=True):
         found = queue.stats()
         lines = (disk / "logs" / name).read_text(encoding="utf-8").count("\n") if (disk / "logs" / name).exists() else 0
         lines -= name.endswith("csv") and lines > 0
         assert found["delivered"] == lines < 1000
         assert found["delivered"] + sum(found["dropped"].values()) == 1000
-
-
-def timed_queues(timed):
-    """Return the queues of a timed function's files."""
-    target = next(cell.cell_contents for cell in timed.__closure__ if hasattr(cell.cell_contents, "timer"))
-    return target.timer.outputs
 
 
 def test_folder_that_becomes_a_file_costs_records_only(written):

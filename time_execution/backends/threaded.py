@@ -26,6 +26,7 @@ from time_execution.delivery.retry import MAX_AGE, MAX_AGE_WITH_SPOOL, Backoff
 from time_execution.delivery.spool import Spool
 from time_execution.delivery.worker import Worker
 from time_execution.exceptions import ConfigurationError
+from time_execution.formats.json import load as load_json
 from time_execution.formats.snapshot import snapshot_metric
 from time_execution.guard import Failed, Step, label_of
 from time_execution.quietlog import QuietLog
@@ -110,6 +111,7 @@ class ThreadedBackend(QueuedBackend):
         _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
         spool = _spool_for(overflow, spool)
         longest_block, letters = _block_timeout_of(overflow, block_timeout), _letters_for(dead_letters, spool)
+        load_json()  # here, not in the worker
         # Last of what may be refused: a backend that was made would stay open.
         self.backend = make_backend(backend, backend_args, backend_kwargs, where="ThreadedBackend: backend")
         self.shutdown_timeout = shutdown_timeout

@@ -27,6 +27,7 @@ MAX_INT_BITS = 4096
 _MARKER_TEXT = 64
 # Libraries whose tables and arrays say their shape, by the first part of their class's module.
 _SHAPED = frozenset(("cupy", "jax", "jaxlib", "pandas", "polars", "pyarrow", "scipy", "torch", "xarray"))
+_PARTS = frozenset(("__getattr__", "__getattribute__", "columns", "index", "shape"))
 # Time zones whose arithmetic is a library's, not a user's; by the first part of their class's module.
 _KNOWN_ZONES = frozenset(("datetime", "zoneinfo", "pytz", "dateutil"))
 _MISSING = object()
@@ -51,16 +52,20 @@ def type_name(kind: type) -> str:
 def describe(value: Any, _: Any = None) -> str:
     """Return what stands for a value that is not read: its class, and of a data frame or the like its shape."""
     kind = type(value)
-    shape = next((found for base in mro_of(kind)[:-1] if (found := _shape_by(base, value)) is not None), None)
+    shape = None
+    for base in mro_of(kind)[:-1]:
+        if _library_of(base) in _SHAPED:
+            shape = _shape_by(base, value)
+        elif not _PARTS.isdisjoint(_members_of(base)):
+            break  # a library's shape asks the value for its parts, which this class has made its own
+        if shape is not None:
+            break
     return f"<{type_name(kind)}>" if shape is None else f"<{type_name(kind)} shape={shape}>"
 
 
 def _shape_by(base: type, value: Any) -> tuple[int, ...] | None:
     """Return the shape of a value by a class of a library that is known for it; of a subclass nothing is called."""
-    module_name = _module_of(base)
-    if type(module_name) is not str or module_name.partition(".")[0] not in _SHAPED:
-        return None
-    module, getter = sys.modules.get(module_name), _members_of(base).get("shape")
+    module, getter = sys.modules.get(_module_of(base)), _members_of(base).get("shape")
     if type(module) is not ModuleType or module.__dict__.get(_name_of(base)) is not base or not _is_getter(getter):
         return None
     try:
@@ -68,6 +73,11 @@ def _shape_by(base: type, value: Any) -> tuple[int, ...] | None:
     except Exception:  # noqa: BLE001 - a library's own code, of a version that is not known here
         return None
     return shape if all(type(size) is int for size in shape) else None
+
+
+def _library_of(kind: type) -> str:
+    module = _module_of(kind)
+    return module.partition(".")[0] if type(module) is str else ""
 
 
 def _is_getter(member: Any) -> bool:
@@ -182,8 +192,7 @@ def _read_time(value: time, _: Any) -> str:
 
 
 def _is_known_zone(zone: Any) -> bool:
-    module = _module_of(type(zone))
-    return type(module) is str and module.partition(".")[0] in _KNOWN_ZONES
+    return _library_of(type(zone)) in _KNOWN_ZONES
 
 
 def _read_timedelta(value: timedelta, _: Any) -> float:

@@ -33,6 +33,16 @@ _UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 
 
+def load() -> None:
+    """Load what encodes JSON, which is otherwise loaded at the first need.
+
+    For whoever encodes in a thread: a child that is forked while that thread imports would wait for it for ever.
+    """
+    encode({})
+    document({})
+    documents([], timestamp=0)
+
+
 def encode(fields: Mapping[str, Any]) -> str:
     r"""Return fields as strict JSON on one physical line, in their order.
 

@@ -66,7 +66,8 @@ class ResourcesHook:
             fields[MAX_RSS_BYTES] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAX_RSS_UNIT
         if self._rss:
             fields[RSS_BYTES] = self._rss()
-            fields[RSS_CHANGE_BYTES] = fields[RSS_BYTES] - rss_before
+            if rss_before and fields[RSS_BYTES]:  # 0 is what could not be read
+                fields[RSS_CHANGE_BYTES] = fields[RSS_BYTES] - rss_before
         return fields
 
 

@@ -15,12 +15,12 @@ from time_execution.formats.redaction import REDACTOR
 from time_execution.guard import Failed, Step, Untouched
 from time_execution.hooks.exception import qualified_name
 from time_execution.naming import name_of
-from time_execution.plan import Plan, Target
 from time_execution.signature import shape_of
 from time_execution.timer import call_id, output, record
 from time_execution.timer.argument_text import argument_text
-from time_execution.timer.callee import CAUGHT, TIMED, Callee
+from time_execution.timer.callee import CAUGHT, TIMED
 from time_execution.timer.inside_hooks import attempt
+from time_execution.timer.recorded import RecordedPlan, RecordedTarget, Told
 from time_execution.timer.sanitizing import Sanitizing
 from time_execution.timer.traceback_text import MOST, message_text, traceback_text, without_middle
 from time_execution.types import NAME, TIMESTAMP, Metric
@@ -28,7 +28,7 @@ from time_execution.types import NAME, TIMESTAMP, Metric
 if TYPE_CHECKING:
     from time_execution.config import Values
     from time_execution.hooks.chain import Call, Started
-    from time_execution.plan import Span
+    from time_execution.plan import Plan, Span
     from time_execution.settings import Snapshot
 
 F = TypeVar("F")
@@ -117,17 +117,14 @@ class ErrorCatcher:
         return partial(ErrorCatcher, **self._made_with), ()
 
 
-class CatcherPlan(Plan):
+class CatcherPlan(RecordedPlan):
     """What is done for calls of a caught function: nothing, unless one raises."""
 
-    __slots__ = ("_step", "_target")
+    __slots__ = ("_step",)
 
     def __init__(self, target: CatcherTarget, snapshot: Snapshot) -> None:
         super().__init__(target, snapshot)
-        self._target = target
         self._step = Step(self._read, kind="hook", label="ErrorCatcher", raises=snapshot.values.raise_errors)
-        self.eager = True
-        self.telling = self.version = 0  # a call that returns has nothing to tell
         for absent in (snapshot.values.duration_field, "sample_rate"):  # an event has neither
             self._template.pop(absent, None)
 
@@ -147,38 +144,6 @@ class CatcherPlan(Plan):
             call_id.hand_over(identity, callee.innermost, TIMED)
         return _Begun(identity)
 
-    def finish(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,
-    ) -> None:
-        """Hand over the record of an exception; there is none for a call that returned."""
-        _forget(started)
-        if issubclass(type(exception), Exception):
-            told = fields or self._tell_of(exception, started, call)
-            super().finish(started, span, call, response=response, exception=exception, fields=told)
-
-    async def finish_async(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,
-    ) -> None:
-        """Do what `finish` does, awaiting asynchronous hooks."""
-        _forget(started)
-        if issubclass(type(exception), Exception):
-            told = fields or self._tell_of(exception, started, call)
-            await super().finish_async(started, span, call, response=response, exception=exception, fields=told)
-
     def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ARG002 - an error has no duration
         metric = Metric(self._template, kind="event")
         metric[TIMESTAMP] = datetime.now(timezone.utc)
@@ -186,21 +151,27 @@ class CatcherPlan(Plan):
         metric[NAME] = record.ERROR_SERIES
         return metric
 
-    def _tell_of(self, exception: Any, started: Started | None, call: Call) -> dict[str, Any]:
-        identity = started.call_id if isinstance(started, _Begun) else None
-        known = {
-            record.CALL_ID: identity or call_id.new_id(),
-            record.FUNCTION: self._target.name,
-            record.ERROR_TYPE: qualified_name(type(exception)),
-        }
+    def tell_of(self, started: Any, call: Call, exception: BaseException | None) -> Told | None:
+        """Return what there is to say of an exception; None of a call that returned, or was ended from outside."""
+        begun: _Begun = started
+        if begun.call_id is not None:  # should no `Timer` below have taken it
+            call_id.forget(begun.call_id)
+        if exception is None or not issubclass(type(exception), Exception):
+            return None
+        told = Told()
+        told[record.CALL_ID] = begun.call_id or call_id.new_id()
+        told[record.FUNCTION] = self._target.name
+        told[record.ERROR_TYPE] = qualified_name(type(exception))
         with Untouched(exception):
             found = attempt(self._step, exception, call)
-        return known if isinstance(found, Failed) else {**known, **found}
+        if not isinstance(found, Failed):
+            told.update(found)
+        return told
 
     def _read(self, exception: Exception, call: Call) -> dict[str, Any]:
         """Return the texts of an exception, clean."""
         func, args, kwargs = call
-        catcher = self._target.catcher
+        catcher = self._target.source
         arguments = self._target.callee(func).bind(args, kwargs)
         message, way = message_text(exception), traceback_text(exception)
         return {
@@ -210,26 +181,12 @@ class CatcherPlan(Plan):
         }
 
 
-class CatcherTarget(Target):
-    """A callable whose exceptions an `ErrorCatcher` records.
-
-    Args:
-        func: What is called.
-        name: The name of the function, as records have it.
-        catcher: What it was decorated with.
-    """
+class CatcherTarget(RecordedTarget):
+    """A callable whose exceptions an `ErrorCatcher` records."""
 
     plan_type: ClassVar[type[Plan]] = CatcherPlan
-    __slots__ = ("_callee", "catcher")
-
-    def __init__(self, func: Any, name: str, catcher: ErrorCatcher) -> None:
-        self.catcher = catcher
-        self._callee: Callee | None = None
-        super().__init__(func, name)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what was asked for; the file is opened anew by the process that loads it."""
-        return CatcherTarget, (None, self.name, self.catcher), (None, {"func": self.func})
+    trace: ClassVar[str] = CAUGHT
+    __slots__ = ()
 
     def hooks(self, values: Values) -> tuple[Callable[..., Any], ...]:
         """Return the hooks of the settings that need not run before the call."""
@@ -237,26 +194,8 @@ class CatcherTarget(Target):
 
     def own_backends(self, values: Values) -> tuple[Any, ...]:  # noqa: ARG002 - a record has no duration
         """Return what writes the records."""
-        outputs = self.catcher.outputs
+        outputs = self.source.outputs
         return (output.RecordOutput(record.error_record, outputs),) if outputs else ()
-
-    def mark(self, wrapper: Any) -> None:
-        """Let a `Timer` around the wrapper see that there is somebody to share an id with."""
-        super().mark(wrapper)
-        setattr(wrapper, CAUGHT, True)
-
-    def callee(self, func: Any) -> Callee:
-        """Return what is known of the function."""
-        callee = self._callee
-        if callee is None or callee.func is not func:
-            callee = self._callee = Callee(func)
-        return callee
-
-
-def _forget(started: Started | None) -> None:
-    """Take the id back that no `Timer` below took."""
-    if isinstance(started, _Begun) and started.call_id is not None:
-        call_id.forget(started.call_id)
 
 
 class _Begun(dict[Any, Any]):

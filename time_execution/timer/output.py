@@ -201,8 +201,6 @@ def _queue(
     key: object, options: object, make: Callable[[], BaseMetricsBackend], *, delay: float, exit_wait: float
 ) -> ThreadedBackend:
     def threaded() -> ThreadedBackend:
-        # Loads what encodes JSON. Were a worker to do that, a child forked meanwhile would wait for it for ever.
-        document({})
         return ThreadedBackend(
             make(),
             queue_maxsize=_QUEUE_RECORDS,

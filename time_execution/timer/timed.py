@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from time_execution.guard import Failed, Step
 from time_execution.hooks.exception import qualified_name
-from time_execution.plan import Plan, Target
 from time_execution.timer import call_id, output, record
 from time_execution.timer.argument_text import argument_text
-from time_execution.timer.callee import CAUGHT, TIMED, Callee
+from time_execution.timer.callee import CAUGHT, TIMED
+from time_execution.timer.recorded import RecordedPlan, RecordedTarget, Told
 from time_execution.types import TIMESTAMP
 
 if TYPE_CHECKING:
     from time_execution.config import Values
     from time_execution.hooks.chain import Call, Started
-    from time_execution.plan import Span
+    from time_execution.plan import Plan, Span
     from time_execution.settings import Snapshot
 
 
-class TimerPlan(Plan):
+class TimerPlan(RecordedPlan):
     """How a call is timed and recorded under one snapshot of the settings."""
 
-    __slots__ = ("_look", "_look_again", "_target")
+    __slots__ = ("_look", "_look_again")
 
     def __init__(self, target: TimerTarget, snapshot: Snapshot) -> None:
         super().__init__(target, snapshot)
-        self._target = target
-        self.eager = True
-        self.telling = self.version = 0  # there is always something to be read before the call
         raises = snapshot.values.raise_errors
         self._look = Step(self._begin, kind="hook", label="Timer", raises=raises)
         self._look_again = Step(self._end, kind="hook", label="Timer", raises=raises)
@@ -49,37 +46,9 @@ class TimerPlan(Plan):
         self._look.attempt(begun, call)
         return begun
 
-    def finish(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,
-    ) -> None:
-        """Add what was found to the metric, run the hooks, and hand it to the backends and the files."""
-        told = self._tell_of(started, exception, fields)
-        super().finish(started, span, call, response=response, exception=exception, fields=told)
-
-    async def finish_async(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,
-    ) -> None:
-        """Do what `finish` does, awaiting asynchronous hooks."""
-        told = self._tell_of(started, exception, fields)
-        await super().finish_async(started, span, call, response=response, exception=exception, fields=told)
-
     def _begin(self, begun: _Begun, call: Call) -> None:
         func, args, kwargs = call
-        timer, callee = self._target.timer, self._target.callee(func)
+        timer, callee = self._target.source, self._target.callee(func)
         begun.call_id = call_id.take(callee.innermost, TIMED) or call_id.new_id()
         begun.arguments = begun.rss = None
         begun.is_handed_over = callee.is_caught
@@ -91,8 +60,8 @@ class TimerPlan(Plan):
             begun.rss = timer.read_rss()
             begun.cpu = time.process_time_ns()
 
-    def _end(self, begun: _Begun) -> dict[str, Any]:
-        read_rss, before = self._target.timer.read_rss, begun.rss
+    def _end(self, begun: _Begun) -> Told:
+        read_rss, before = self._target.source.read_rss, begun.rss
         cpu = change = rss = None
         if before is not None:
             cpu = (time.process_time_ns() - begun.cpu) / 1_000_000
@@ -100,21 +69,18 @@ class TimerPlan(Plan):
             change = rss - before if before and rss else None  # 0 is what could not be read
         if begun.is_handed_over:
             call_id.forget(begun.call_id)
-        return {
-            record.CALL_ID: begun.call_id,
-            record.CPU_MS: cpu,
-            record.MEMORY_CHANGE_BYTES: change,
-            record.RSS_BYTES: rss,
-            record.ARGUMENTS: begun.arguments,
-        }
+        told = Told()
+        told[record.CALL_ID] = begun.call_id
+        told[record.CPU_MS] = cpu
+        told[record.MEMORY_CHANGE_BYTES] = change
+        told[record.RSS_BYTES] = rss
+        told[record.ARGUMENTS] = begun.arguments
+        return told
 
-    def _tell_of(
-        self, started: Started | None, exception: BaseException | None, fields: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        if fields is not None and record.OUTCOME in fields:  # by `finish_async`, which may go on to `finish`
-            return fields
+    def tell_of(self, started: Any, call: Call, exception: BaseException | None) -> Told:  # noqa: ARG002 - of errors
+        """Return the fields that the pipeline's metric has not."""
         found = self._look_again.attempt(started)
-        told = {} if isinstance(found, Failed) else found
+        told = Told() if isinstance(found, Failed) else found
         if exception is None:
             told[record.OUTCOME] = record.OK
         else:
@@ -127,45 +93,18 @@ class TimerPlan(Plan):
         return metric
 
 
-class TimerTarget(Target):
-    """A callable that a `Timer` measures.
-
-    Args:
-        func: What is called; None for a stretch of code.
-        name: The name of its series.
-        timer: What it was decorated with.
-    """
+class TimerTarget(RecordedTarget):
+    """A callable that a `Timer` measures."""
 
     plan_type: ClassVar[type[Plan]] = TimerPlan
-    __slots__ = ("_callee", "timer")
-
-    def __init__(self, func: Any, name: str, timer: Any) -> None:
-        self.timer = timer
-        self._callee: Callee | None = None
-        super().__init__(func, name)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what was asked for; the files are opened anew by the process that loads it."""
-        return TimerTarget, (None, self.name, self.timer), (None, {"func": self.func})
+    trace: ClassVar[str] = TIMED
+    __slots__ = ()
 
     def own_backends(self, values: Values) -> tuple[Any, ...]:
         """Return what writes the records."""
-        if not self.timer.outputs:
-            return ()
+        outputs = self.source.outputs
         make = partial(record.timing_record, value_field=values.duration_field)
-        return (output.RecordOutput(make, self.timer.outputs),)
-
-    def mark(self, wrapper: Any) -> None:
-        """Let an `ErrorCatcher` around the wrapper see that there is somebody to share an id with."""
-        super().mark(wrapper)
-        setattr(wrapper, TIMED, True)
-
-    def callee(self, func: Any) -> Callee:
-        """Return what is known of the function."""
-        callee = self._callee
-        if callee is None or callee.func is not func:
-            callee = self._callee = Callee(func)
-        return callee
+        return (output.RecordOutput(make, outputs),) if outputs else ()
 
 
 class _Begun(dict[Any, Any]):
