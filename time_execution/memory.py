@@ -60,12 +60,13 @@ class _StatmReader:
         kept = self._kept
         try:
             numbers = kept().split()
-            if len(numbers) == _NUMBERS:
-                return int(numbers[1]) * self._page
+            return int(numbers[1]) * self._page if len(numbers) == _NUMBERS else self._read_again(kept)
         except (OSError, ValueError):
-            pass
+            return self._read_again(kept)
+
+    def _read_again(self, useless: Callable[[], bytes]) -> int:
         try:
-            return self._read_anew(kept)
+            return self._read_anew(useless)
         except (OSError, ValueError, IndexError):
             return 0
 

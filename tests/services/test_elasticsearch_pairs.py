@@ -12,7 +12,7 @@ from tests.faults.harness import quick
 from tests.services.brokers import wait_until
 from tests.services.elasticsearch_pairs import CLIENT, MENDED_BY, SERVERS, SPOKEN
 from tests.services.relay import Relay
-from tests.services.search_index import SearchIndex, race_for_mappings
+from tests.services.search_index import RACED, SearchIndex, race_for_mappings
 from time_execution.backends.elasticsearch import ElasticsearchBackend
 from time_execution.exceptions import BackendDenied
 from time_execution.types import Metric, Stored
@@ -55,7 +55,7 @@ def test_a_pair_that_speaks_stores_once_and_under_the_template(index, caplog):
 @pytest.mark.parametrize("index", SPOKEN, indirect=True)
 def test_a_race_for_the_mapping_of_a_new_field_loses_nothing(index):
     """Shards that see a text and a number first disagree for a moment; all is stored, in several new indices."""
-    race_for_mappings(index, ElasticsearchBackend)
+    assert race_for_mappings(index, ElasticsearchBackend) == RACED
 
 
 @pytest.mark.parametrize("index", SPOKEN, indirect=True)

@@ -11,7 +11,7 @@ from tests.fault_server import HANG, RESET
 from tests.faults.harness import check_conservation
 from tests.services.brokers import Stream
 from tests.services.relay import Relay
-from tests.services.search_index import SearchIndex, numbered, race_for_mappings
+from tests.services.search_index import RACED, SearchIndex, numbered, race_for_mappings
 from time_execution import flush, settings, time_execution
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
@@ -74,7 +74,7 @@ class TestDocuments:
 
     def test_a_race_for_the_mapping_of_a_new_field_loses_nothing(self, index):
         """Shards that see a text and a number first disagree for a moment; all is stored, in several new indices."""
-        race_for_mappings(index, OpenSearchBackend)
+        assert race_for_mappings(index, OpenSearchBackend) == RACED
 
     def test_a_data_stream_gets_documents_once(self, index, make):
         """The stream is made by the template."""

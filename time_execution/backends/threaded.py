@@ -111,7 +111,6 @@ class ThreadedBackend(QueuedBackend):
         _check_kinds(spool=spool, dead_letters=dead_letters, retry=retry, clock=clock)
         spool = _spool_for(overflow, spool)
         longest_block, letters = _block_timeout_of(overflow, block_timeout), _letters_for(dead_letters, spool)
-        load_json()  # here, not in the worker
         # Last of what may be refused: a backend that was made would stay open.
         self.backend = make_backend(backend, backend_args, backend_kwargs, where="ThreadedBackend: backend")
         self.shutdown_timeout = shutdown_timeout
@@ -137,6 +136,7 @@ class ThreadedBackend(QueuedBackend):
         limit: int | None,
     ) -> None:
         """Make the worker, with the spool and the dead letters that it needs; its thread is not started."""
+        load_json()  # which the worker would do
         if spool is not None:
             self.channel.use_spool(spool.open(_spool_name(self.backend)), durable=spool.durable)
         self._log, label = QuietLog(), type(self.backend).__name__

@@ -25,8 +25,7 @@ _SECOND = 1_000_000_000
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 _WORD = 1 << 63
 # So few fields of plain values, with so short a text, are never cut: their snapshot is equal to them.
-_FEW_FIELDS = 32
-_SHORT_TEXT = 1536
+_FEW_FIELDS, _SHORT_TEXT = 32, 1536
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # What JSON leaves as it is, but some reader takes for the end of a line, a terminal for a command, or UTF-8 not at all.
 _UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
@@ -34,13 +33,9 @@ _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 
 
 def load() -> None:
-    """Load what encodes JSON, which is otherwise loaded at the first need.
-
-    For whoever encodes in a thread: a child that is forked while that thread imports would wait for it for ever.
-    """
-    encode({})
-    document({})
-    documents([], timestamp=0)
+    """Load what encodes JSON; a child forked while a thread does that at the first need would wait for it for ever."""
+    for writer in (_writer, _flat_writer, _array_writer):
+        writer()
 
 
 def encode(fields: Mapping[str, Any]) -> str:

@@ -63,11 +63,9 @@ def _next(stream: BufferedIOBase, tally: Tally) -> bytes:
     try:
         # Not `read`, which would give up what it has at the damage.
         return stream.read1(_BLOCK)
-    except (EOFError, zlib.error):
-        pass
-    except OSError as exc:
+    except (EOFError, zlib.error, OSError) as exc:
         # What `gzip` says of damage has no number of the system's.
-        if exc.errno is not None:
+        if getattr(exc, "errno", None) is not None:
             raise
     tally.skipped += 1
     return b""
