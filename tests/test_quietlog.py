@@ -70,6 +70,19 @@ def test_lines_are_warnings_of_one_logger(clock, caplog):
     assert [(record.name, record.levelname) for record in caplog.records] == [("time_execution", "WARNING")]
 
 
+def test_lines_may_go_through_another_logger(clock, caplog):
+    """One of the application's takes the place of ours, for the same windows."""
+    log = QuietLog(10.0, clock=clock)
+    for through in (logging.getLogger("shop"), None, logging.LoggerAdapter(logging.getLogger("adapted"), {})):
+        log.tell("a", "100 %s", through=through)
+        log.tell("a", "100 %s", through=through)
+        clock.advance(10.0)
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        (name, "WARNING") for name in ("shop", "time_execution", "adapted")
+    ]
+    assert caplog.records[0].getMessage() == "100 %s"
+
+
 def test_percent_signs_are_text(clock, lines):
     """A message is not taken for a format."""
     QuietLog(clock=clock).tell("a", "100 %s %d %(x)s")

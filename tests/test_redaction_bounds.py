@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 import timeit
 import tracemalloc
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.child import printed_by
 from tests.patience import least
 from tests.secret_corpus import AWS_ID, JWT, PEM, PEM_BODY, shown
-from time_execution.formats.redaction import MASK, MAX_DEPTH, MAX_ITEMS, REDACTOR, Redactor
+from time_execution.formats.redaction import LONGEST_WORD, MASK, MAX_DEPTH, MAX_ITEMS, REDACTOR, Redactor
 from time_execution.formats.snapshot import snapshot
 
 
@@ -49,6 +52,45 @@ def test_secret_across_the_cut_is_masked(secret: str) -> None:
         redacted = REDACTOR.redact_text(f"{'word ' * 12}{secret} {'and so on ' * 200}", max_text=size)
         assert not [mark for mark in marks if mark in redacted], redacted
         assert len(redacted) <= size + 30
+
+
+@pytest.mark.parametrize("secret", ["postgres://app:hunter2hunter2@db/app", AWS_ID, "ghp_" + "hunter" * 6, "x" * 40])
+def test_half_a_secret_does_not_come_before_the_cut(secret: str) -> None:
+    """Masks are shorter than what they stand for, so that the end of what is looked at may come into sight."""
+    before = f"token={'t' * 300} " * 4
+    for size in range(1200 - len(before) % 7, 1260):
+        looked_at = size + LONGEST_WORD
+        for torn in range(4, len(secret), 5):
+            filler = "word " * ((looked_at - len(before) - torn) // 5)
+            text = f"{before}{filler}{'.' * (looked_at - len(before) - len(filler) - torn - 1)} {secret} and so on"
+            redacted = REDACTOR.redact_text(text, max_text=size)
+            assert secret[:4] not in redacted, redacted[-80:]
+
+
+@given(
+    st.recursive(
+        st.text(max_size=40) | st.integers() | st.binary(max_size=9) | st.none(),
+        lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=9), inner, max_size=6),
+    ),
+    st.integers(0, 200),
+)
+def test_total_bounds_what_is_copied(value: Any, total: int) -> None:
+    """What is shown begins as the whole does, has about so many characters, and nothing is cut that would fit."""
+    whole = repr(REDACTOR.redact(value))
+    part = repr(REDACTOR.redact(value, max_total=total))
+    if len(whole) <= total:
+        assert part == whole
+    assert len(part) <= 12 * total + 400
+    assert REDACTOR.redact(value, max_total=math.inf) == REDACTOR.redact(value)
+
+
+def test_secret_across_the_total_is_masked() -> None:
+    """Wherever items are cut for want of room, no half of a secret is shown, under a key or by its shape."""
+    value = ["word " * 5, {"note": f"see {AWS_ID} there", "password": "hunter2"}, "x token=hunter2", ["more"] * 50]
+    for total in range(150):
+        found = shown(REDACTOR.redact(value, max_total=total))
+        assert "hunter" not in found
+        assert AWS_ID[:6] not in found
 
 
 def test_secret_at_the_end_of_a_cut_snapshot_is_left_out() -> None:

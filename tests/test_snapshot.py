@@ -172,7 +172,13 @@ def test_numpy_values_by_their_own_methods():
     assert same(snapshot(numpy.int64(-3)), -3)
     assert snapshot(numpy.bool_(True)) is True
     assert same(snapshot(numpy.str_("a")), "a")
-    assert snapshot(numpy.zeros((300, 400))) == "<numpy.ndarray shape=(300, 400) dtype=<f8>"
+    assert snapshot(numpy.zeros((300, 400))) == "<numpy.ndarray shape=(300, 400) dtype=float64>"
+    kinds = ("int8", "uint16", "float32", "complex128", "bool")
+    for name in kinds:
+        assert snapshot(numpy.zeros(2, name)) == f"<numpy.ndarray shape=(2,) dtype={name}>"
+    assert snapshot(numpy.zeros(2, ">f8")).endswith("dtype=float64>")
+    assert snapshot(numpy.zeros(2, "U3")).endswith(" dtype=<U3>")
+    assert snapshot(numpy.zeros(2, "datetime64[s]")).endswith(" dtype=<M8[s]>")
     assert snapshot(numpy.datetime64("2024-01-01")) == "<numpy.datetime64>"
 
 

@@ -15,6 +15,7 @@ from time_execution.exceptions import ConfigurationError, MissingExtraError
 if TYPE_CHECKING:
     from time_execution.formats.redaction import Redactor
 
+_name_of = vars(type)["__qualname__"].__get__  # runs no code of the class's own
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -96,8 +97,8 @@ def kind_of(value: object) -> str:
     """Return the type of a value with its article, as messages show it in the value's place."""
     if value is None:
         return "None"
-    name = type(value).__qualname__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    name: str = _name_of(type(value))
+    return f"{'an' if name.startswith(tuple('aeiouAEIOU')) else 'a'} {name}"
 
 
 def _secrets_of(spec: object, *, name: str = "") -> Iterator[str]:

@@ -149,7 +149,7 @@ class Step:
         """
         error = type(exc).__name__
         faults.count(self._kind, self.label, error)
-        if self.raises or _is_from_signal(exc):
+        if self.raises or is_from_signal(exc):
             try:
                 raise exc
             finally:
@@ -194,7 +194,7 @@ def label_of(thing: Any) -> str:
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
 
 
-def _is_from_signal(exc: Exception) -> bool:
+def is_from_signal(exc: Exception) -> bool:
     """Whether a signal handler of the application raised it, which Python runs in the main thread wherever that is."""
     if threading.current_thread() is not threading.main_thread():
         return False

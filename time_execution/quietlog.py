@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 logger = logging.getLogger("time_execution")
 
@@ -32,8 +33,16 @@ class QuietLog:
         self._held_back: dict[str, int] = {}
         self._busy = threading.local()
 
-    def tell(self, kind: str, message: str) -> None:
-        """Log a message unless one of its kind was logged within the window, or this thread is logging already."""
+    def tell(
+        self, kind: str, message: str, *, through: logging.Logger | logging.LoggerAdapter[Any] | None = None
+    ) -> None:
+        """Log a message unless one of its kind was logged within the window, or this thread is logging already.
+
+        Args:
+            kind: Of which there is one line in a window.
+            message: The line.
+            through: The logger to write it through; None for this package's own.
+        """
         if getattr(self._busy, "now", False):
             return
         with self._lock:
@@ -51,7 +60,7 @@ class QuietLog:
         try:
             # A handler of the application may raise, and there is nobody left to tell.
             with contextlib.suppress(Exception):
-                logger.warning("%s%s", message, suffix)
+                (logger if through is None else through).warning("%s%s", message, suffix)
         finally:
             self._busy.now = False
 

@@ -101,3 +101,20 @@ def test_message_runs_no_code_of_the_exception(outcome, exception, message) -> N
     fields = ExceptionHook(message=True)(**outcome(exception=exception))
     assert fields is not None
     assert fields["error_message"] == message
+
+
+def test_type_is_told_without_asking_the_metaclass():
+    """What a class says of itself may be code of its own, and is not run."""
+
+    class Meta(type):
+        def __getattribute__(cls, name):
+            if name in {"__module__", "__qualname__", "__name__"}:
+                raise AssertionError(name)
+            return super().__getattribute__(name)
+
+    class Odd(Exception, metaclass=Meta):
+        __module__ = 5  # type: ignore[assignment]
+
+    hook = ExceptionHook()
+    told = hook(response=None, exception=Odd(), metric={}, func=len, func_args=(), func_kwargs={})
+    assert told == {"error_type": "?.test_type_is_told_without_asking_the_metaclass.<locals>.Odd"}

@@ -30,6 +30,8 @@ _SHAPED = frozenset(("cupy", "jax", "jaxlib", "pandas", "polars", "pyarrow", "sc
 _PARTS = frozenset(("__getattr__", "__getattribute__", "columns", "index", "shape"))
 # Time zones whose arithmetic is a library's, not a user's; by the first part of their class's module.
 _KNOWN_ZONES = frozenset(("datetime", "zoneinfo", "pytz", "dateutil"))
+# What NumPy calls its numbers: `dtype.name` would say it, and takes as long as all the rest.
+_NUMPY_KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
 _MISSING = object()
 
 mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
@@ -216,7 +218,9 @@ def _read_numpy_scalar(value: Any, generic: Any) -> Any:
 
 def _read_numpy_array(value: Any, array: Any) -> str:
     shape, dtype = array.shape.__get__(value), array.dtype.__get__(value)
-    return f"<{type_name(type(value))} shape={shape} dtype={dtype.str}>"
+    kind = _NUMPY_KINDS.get(dtype.kind)
+    name = dtype.str if kind is None else f"{kind}{dtype.itemsize * 8}"
+    return f"<{type_name(type(value))} shape={shape} dtype={'bool' if dtype.kind == 'b' else name}>"
 
 
 def _read_text_of(value: Any, _: Any) -> str:

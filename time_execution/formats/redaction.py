@@ -9,6 +9,7 @@ stands in a set or is a dict's key.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from itertools import islice
@@ -32,9 +33,11 @@ _PAIR = 2
 # What a text begins with that says how much was cut, here and in snapshots; and the most characters it has.
 _CUT = "…[cut, "
 _LONGEST_MARK = 48
-# The longest secret that is recognised by its end, and may lie across the place where a text is cut.
-_LONGEST_WORD = 512
 _KEYS_KEPT = 4096
+_QUOTES = 2
+
+LONGEST_WORD = 512
+"""The longest secret that is recognised by its end, and may lie across the place where a text is cut."""
 
 
 class Redactor:
@@ -84,7 +87,7 @@ class Redactor:
         """Say whether a value under this key is masked (if it is no number, for keys such as ``tokens``)."""
         return self.secrecy(key[:MAX_KEY]) is not Secrecy.NONE
 
-    def redact(self, value: Any, *, max_text: int | None = None) -> Any:
+    def redact(self, value: Any, *, max_text: int | None = None, max_total: float = math.inf) -> Any:
         """Return a copy of a value in which every secret is masked; the value itself is not changed.
 
         Dicts, lists, tuples and sets are copied, of their subclasses too, without calling any method of those. They
@@ -94,8 +97,10 @@ class Redactor:
         Args:
             value: Anything.
             max_text: Cut each text to so many characters.
+            max_total: Cut texts, and leave items out, when about so many characters are there; the rest is not looked
+                at, so it costs nothing.
         """
-        return _Copy(self, max_text).of(value, 0)
+        return _Copy(self, max_text, max_total).of(value, 0)
 
     def redact_text(self, text: str, *, max_text: int | None = None) -> str:
         """Return a text, a traceback for instance, with the secrets in it masked.
@@ -106,13 +111,18 @@ class Redactor:
         """
         size = self._max_text if max_text is None else max_text
         length = len(text)
-        if length > size:
-            # What follows is looked at, too: half a secret is not recognised as one.
-            text = text[: size + _LONGEST_WORD]
+        # What follows the cut is looked at, too: half a secret is not recognised as one.
+        is_torn = length > size + LONGEST_WORD
+        if is_torn:
+            text = text[: size + LONGEST_WORD]
         if text.endswith("]"):
             text = _without_torn_word(text)
         masked = self._masked(text)
-        return masked if length <= size else f"{masked[:size]}{_CUT}{length} characters]"
+        if length <= size:
+            return masked
+        # Masks are shorter than secrets, so what was cut in the middle of a word may have come before the cut.
+        end = min(size, _start_of_last_word(masked, len(masked))) if is_torn else size
+        return f"{masked[:end]}{_CUT}{length} characters]"
 
     def _masked(self, text: str) -> str:
         lowered = text.lower()
@@ -131,22 +141,31 @@ class Redactor:
 class _Copy:
     """One copy being made: counts what it has visited, so that a cycle ends."""
 
-    def __init__(self, redactor: Redactor, max_text: int | None) -> None:
+    def __init__(self, redactor: Redactor, max_text: int | None, max_total: float) -> None:
         self._redactor = redactor
         self._max_text = max_text
         self._left = MAX_ITEMS
+        self._room = max_total
 
     def of(self, value: Any, depth: int) -> Any:
         """Return the redacted copy of a value."""
         if type(value) in _PLAIN:
             return value
         if isinstance(value, str):
-            return self._redactor.redact_text(str.__str__(value), max_text=self._max_text)
+            return self._of_text(str.__str__(value))
         if isinstance(value, (bytes, bytearray)):
             return self._of_bytes(bytes(value))
         if isinstance(value, (dict, tuple, *_ROWS)):
             return self._of_container(value, depth) if depth < MAX_DEPTH else self._redactor.mask
         return value
+
+    def _of_text(self, text: str) -> str:
+        size = self._max_text
+        if len(text) > self._room:
+            size = int(max(0, self._room if size is None else min(size, self._room)))
+        masked = self._redactor.redact_text(text, max_text=size)
+        self._room -= len(masked)
+        return masked
 
     def _of_container(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
@@ -157,9 +176,15 @@ class _Copy:
         return kind(self._of_items(kind.__iter__(value), kind.__len__(value), depth))
 
     def _of_dict(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
-        items = list(islice(dict.items(value), max(0, self._left)))
-        copy = {self._key(key): self._under(key, item, depth) for key, item in items}
-        if dict.__len__(value) > len(items):
+        copy: dict[Any, Any] = {}
+        shown = 0
+        for key, item in list(islice(dict.items(value), max(0, self._left))):
+            if self._room <= 0:
+                break
+            name = self._key(key)  # first: it is shown first, and what it takes is not there for the value
+            copy[name] = self._under(key, item, depth)
+            shown += 1
+        if dict.__len__(value) > shown:
             copy["…"] = f"{_CUT}{dict.__len__(value)} keys]"
         return copy
 
@@ -184,16 +209,19 @@ class _Copy:
         copy: list[Any] = []
         option: str | None = None
         for item in items:
+            if self._room <= 0:
+                break
             is_pair = _is_pair(item, list)
             copy.append(self._of_pair(list.__iter__(item), depth) if is_pair else self._under(option, item, depth))
             option = item if isinstance(item, str) and item.startswith("--") else None
-        if size > len(items):
+        if size > len(copy):
             copy.append(f"{_CUT}{size} items]")
         return copy
 
     def _under(self, key: Any, value: Any, depth: int) -> Any:
         """Return what may be shown under a key."""
         self._left -= 1
+        self._room -= _QUOTES  # or a comma and a blank: what any value takes when it is shown
         level = self._redactor.secrecy(_key_text(key))
         if level is Secrecy.NONE or value is None or isinstance(value, bool):
             return self.of(value, depth + 1)
@@ -203,12 +231,13 @@ class _Copy:
 
     def _key(self, key: Any) -> Any:
         if isinstance(key, str) and len(key) <= MAX_KEY:
+            self._room -= len(key)
             return self._redactor.safe_key(str.__str__(key))
         return self.of(key, MAX_DEPTH - 1)
 
     def _of_bytes(self, value: bytes) -> bytes:
         text = value.decode("latin-1")
-        masked = self._redactor.redact_text(text, max_text=self._max_text)
+        masked = self._of_text(text)
         return value if masked is text else masked.encode("latin-1", "replace")
 
 
@@ -235,11 +264,13 @@ def _key_text(key: Any) -> str:
 def _without_torn_word(text: str) -> str:
     """Leave out the last word of a text that was cut: half a secret is not recognised as one."""
     end = text.rfind(_CUT, -_LONGEST_MARK)
-    if end < 0:
-        return text
-    start = max(0, end - _LONGEST_WORD)
+    return text if end < 0 else text[: _start_of_last_word(text, end)] + text[end:]
+
+
+def _start_of_last_word(text: str, end: int) -> int:
+    start = max(0, end - LONGEST_WORD)
     blank = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
-    return text[: start if blank < 0 else blank + 1] + text[end:]
+    return start if blank < 0 else blank + 1
 
 
 def _listed(option: str, values: Iterable[Any]) -> list[Any]:

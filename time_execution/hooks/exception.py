@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import WrapperDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 ERROR_TYPE = "error_type"
 ERROR_MESSAGE = "error_message"
 
+_module_of: Callable[[type], Any] = vars(type)["__module__"].__get__
+_name_of: Callable[[type], str] = vars(type)["__qualname__"].__get__
 _SAFE_IN_TEXT = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -74,8 +77,11 @@ def _are_exceptions(kinds: Any) -> bool:
 
 
 def qualified_name(kind: type) -> str:
-    """Return ``module.Class``, or ``Class`` for what is built in."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    """Return ``module.Class``, or ``Class`` for what is built in; runs no code of the class or of its metaclass."""
+    module = _module_of(kind)
+    if type(module) is not str:
+        module = "?"
+    return _name_of(kind) if module == "builtins" else f"{module}.{_name_of(kind)}"
 
 
 def message_of(exception: BaseException) -> str:
