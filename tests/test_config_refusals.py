@@ -186,8 +186,11 @@ def test_a_url_is_told_from_an_import_path():
     ("make", "message"),
     [
         (lambda path: MemoryBackend(maxlen=-1), "maxlen must be a whole number of at least 1, got -1"),
-        (lambda path: JSONLinesBackend(path, max_bytes=0), "max_bytes must be a positive int, not an int below 1"),
-        (lambda path: JSONLinesBackend(path, max_bytes=True), "max_bytes must be a positive int, not bool"),
+        (lambda path: JSONLinesBackend(path, max_bytes=0), "max_bytes must be a whole number of at least 1, got 0"),
+        (
+            lambda path: JSONLinesBackend(path, max_bytes=True),
+            "max_bytes must be a whole number of at least 1, got bool",
+        ),
         (lambda path: CSVBackend(path, []), "fieldnames must be a list of texts, not an empty one"),
         (lambda path: CSVBackend(path, "ab"), "fieldnames must be a list of texts, not str"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from time_execution import file_path
 from time_execution.exceptions import ConfigurationError
+from time_execution.file_path import move_aside
 
 
 def test_a_file_that_is_turned_over_meanwhile_is_no_obstacle(tmp_path, monkeypatch):
@@ -24,6 +25,36 @@ def test_a_file_that_is_turned_over_meanwhile_is_no_obstacle(tmp_path, monkeypat
     monkeypatch.setattr(os, "access", too_late)
     monkeypatch.setattr(os, "supports_effective_ids", {too_late})
     assert file_path.obstacle_to(path) is None
+
+
+def test_a_file_that_is_there_again_when_it_is_looked_for_is_no_obstacle(tmp_path, monkeypatch):
+    """A turn-over may fall just between: the old file is gone when it is asked for rights, the new one there after."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("")
+    access, asked = os.access, []
+
+    def amid_a_turn_over(found, *args, **options):
+        asked.append(found)
+        if len(asked) > 1:
+            return access(found, *args, **options)
+        path.rename(tmp_path / "metrics.jsonl.1")
+        try:
+            return access(found, *args, **options)
+        finally:
+            path.write_text("")
+
+    monkeypatch.setattr(os, "access", amid_a_turn_over)
+    monkeypatch.setattr(os, "supports_effective_ids", {amid_a_turn_over})
+    assert file_path.obstacle_to(path) is None
+    assert asked == [path, path]
+
+
+def test_a_file_that_may_never_be_written_to_is_an_obstacle(tmp_path, monkeypatch):
+    """However often one looks."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("")
+    monkeypatch.setattr(os, "access", lambda *_args, **_options: False)
+    assert file_path.obstacle_to(path) == f"no permission to write to {str(path)!r}"
 
 
 def test_a_file_that_vanishes_before_it_is_asked_for_its_device_is_no_obstacle(tmp_path, monkeypatch):
@@ -102,3 +133,15 @@ def test_folder_that_cannot_be_entered_takes_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", no_entry)
     assert file_path.obstacle_to(there) is None
     assert file_path.obstacle_to(tmp_path / "absent") == f"no permission to write to {str(tmp_path)!r}"
+
+
+def test_a_file_that_cannot_be_moved_aside_stays(tmp_path):
+    """Nothing is left of the attempt but the file itself, where it was."""
+    with pytest.raises(FileNotFoundError):
+        move_aside(tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("precious")
+    for number in range(1, 4):
+        assert move_aside(tmp_path / "file") == tmp_path / f"file.before-{number}"
+        (tmp_path / "file").write_text("precious")
+    assert {file.read_text() for file in tmp_path.iterdir()} == {"precious"}

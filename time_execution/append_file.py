@@ -8,20 +8,19 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from time_execution.argument_check import check_switches
-from time_execution.exceptions import ConfigurationError
-from time_execution.file_path import make_folder, to_file
+from time_execution.argument_check import check_counts, check_switches
+from time_execution.file_path import make_folder, move_aside, to_file
+from time_execution.forking import on_fork
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
 _OPEN = os.O_RDWR | os.O_APPEND
 # Not blocking, so that a pipe in the file's place is found out rather than waited for.
@@ -35,14 +34,23 @@ _PARTIAL = ".gz.partial"
 _PATIENCE = 1.0
 _GZIP_WINDOW = 31  # zlib's largest, with the header and the trailer of gzip
 
+# What calls have open at the moment. A child that is forked then has it open, too, and so would keep the lock when its
+# parent is killed.
+_held: set[int] = set()
+
+
+class ForeignFileError(OSError):
+    """A file holds something else than what is to be appended, which no waiting changes."""
+
 
 class AppendFile:
     """A file to which each call appends all of its bytes or none, whoever else is writing.
 
     Nothing is held between calls: each opens the file, locks it, makes sure that it is still the one at the path (it
-    may have turned over, or been moved or removed), and writes once. So there is nothing to close, nothing that a fork
-    could share, and a killed process leaves no lock. What a killed process left half-written gets its line end, so
-    that the next line is whole. Data is safe from the process's death when a call returns, not from a loss of power.
+    may have turned over, or been moved or removed), and writes once. So there is nothing to close, and a killed process
+    leaves no lock: what was open when a child was forked is closed there. What a killed process left half-written gets
+    its line end, so that the next line is whole. Data is safe from the process's death when a call returns, not from a
+    loss of power.
 
     On Windows, which has no such locks, one process may write a file.
 
@@ -55,6 +63,8 @@ class AppendFile:
         header: The first line of each file; a file that begins otherwise is not written to.
         quote: What has to be closed before the end of a half-written line.
         lock_timeout: Wait so many seconds at most while others write.
+        on_move: Rather move a file that begins otherwise aside, to ``<path>.before-<n>``, and call this with the new
+            path. Once: should there be another one later, somebody else uses the path.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -70,11 +80,12 @@ class AppendFile:
         header: bytes = b"",
         quote: bytes = b"",
         lock_timeout: float = 10.0,
+        on_move: Callable[[Path], object] | None = None,
     ) -> None:
         self.path = to_file(path)
         if max_bytes is not None:
-            _check_count("max_bytes", max_bytes)
-        _check_count("backup_count", backup_count)
+            check_counts(max_bytes=max_bytes)
+        check_counts(backup_count=backup_count)
         check_switches(gzip_backups=gzip_backups)
         self.max_bytes = max_bytes
         self.backup_count = backup_count
@@ -82,6 +93,9 @@ class AppendFile:
         self._header = header
         self._quote = quote
         self._lock_timeout = lock_timeout
+        self._on_move = on_move
+        self._has_moved = False
+        on_fork(_let_go)
         partial = f"{self.path}{_PARTIAL}"
         self._partial = AppendFile(partial, lock_timeout=_PATIENCE) if gzip_backups else None
 
@@ -94,23 +108,29 @@ class AppendFile:
             is_durable: Return when the data is safe from a loss of power, too.
 
         Raises:
-            OSError: When the disk does not take it: with ``EINVAL`` when what is at the path is no such file,
-                `TimeoutError` when others hold it too long.
+            OSError: When the disk does not take it: with ``EINVAL`` when what is at the path is no regular file,
+                `TimeoutError` when others hold it too long, `ForeignFileError` when it begins otherwise.
         """
         has_turned_over = False
         while True:
+            aside = None
             with self.held(create=True) as file:
                 size = os.fstat(file).st_size
-                if is_bounded and self.max_bytes is not None and size and size + len(data) > self.max_bytes:
+                beginning = self._beginning(file, size)
+                if beginning is None:
+                    aside = self._move_aside()
+                elif is_bounded and self.max_bytes is not None and size and size + len(data) > self.max_bytes:
                     self.turn_over()
                     has_turned_over = True
-                    continue
-                _write_all(file, self._beginning(file, size) + data, size)
-                if is_durable:
-                    os.fsync(file)
-            if has_turned_over and self._partial is not None:
-                self._gzip_older_files(self._partial)
-            return
+                else:
+                    _write_all(file, beginning + data, size)
+                    if is_durable:
+                        os.fsync(file)
+                    break
+            if aside is not None and self._on_move is not None:
+                self._on_move(aside)
+        if has_turned_over and self._partial is not None:
+            self._gzip_older_files(self._partial)
 
     @contextmanager
     def held(self, *, create: bool = False, timeout: float | None = None) -> Iterator[int]:
@@ -129,9 +149,9 @@ class AppendFile:
         try:
             yield file
         finally:
-            if file >= 0:
+            if file in _held:  # which it is not in a child that was forked meanwhile: the lock is its parent's
                 _unlock(file)
-                os.close(file)
+                _close(file)
 
     def turn_over(self) -> None:
         """Move the file and its predecessors one number up; the oldest is given up. The caller holds the file.
@@ -163,14 +183,15 @@ class AppendFile:
                 if self._lock(file, deadline):
                     return file
             except BaseException:
-                os.close(file)
+                _close(file)
                 raise
-            os.close(file)
+            _close(file)
 
     def _open(self, *, create: bool) -> int:
         file = os.open(self.path, _OPEN | os.O_CREAT if create else _OPEN, 0o600)
+        _held.add(file)
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
+            _close(file)
             raise OSError(errno.EINVAL, "it is no regular file", str(self.path))
         return file
 
@@ -266,14 +287,25 @@ class AppendFile:
                 break
         return -1
 
-    def _beginning(self, file: int, size: int) -> bytes:
-        """Return what has to come before the data: the header, or the end of a half-written line."""
+    def _move_aside(self) -> Path:
+        """Make room at the path for a file of ours, and return where the other one is. The caller holds the file."""
+        if self._on_move is None or self._has_moved:
+            raise ForeignFileError(errno.EINVAL, "it begins with another header", str(self.path))
+        aside = move_aside(self.path)
+        self._has_moved = True
+        return aside
+
+    def _beginning(self, file: int, size: int) -> bytes | None:
+        """Return what has to come before the data: the header, or the end of a half-written line.
+
+        None when the file begins in another way.
+        """
         begins = _read(file, 0, len(self._header)) if size else b""
         header = self._header_after(begins)
         if begins != header or not size:
             if header.startswith(begins) and size == len(begins):  # half-written, and nothing after it
                 return header[size:]
-            raise OSError(errno.EINVAL, "it begins with another header", str(self.path))
+            return None
         if _read(file, size - 1, 1) in {b"\n", b""}:  # it may have been cut meanwhile, as logrotate can
             return b""
         is_open = self._quote and sum(chunk.count(self._quote) for chunk in _chunks(file)) % 2
@@ -285,10 +317,10 @@ class AppendFile:
 
 
 def _write_all(file: int, data: bytes, size: int) -> None:
-    """Write at the end of the file; if there is not room for all, leave it as it was."""
+    """Write at the end of the file; if that ends before all is there, leave it as it was."""
     try:
         _write(file, data)
-    except OSError:
+    except BaseException:  # there is no room, or a signal's handler raised between two pieces
         os.ftruncate(file, size)
         raise
 
@@ -308,8 +340,20 @@ def _gzip(source: int, target: int) -> None:
     os.fsync(target)  # the plain file, which goes next, may have been there long ago
 
 
+def _close(file: int) -> None:
+    _held.discard(file)  # first: the number may be another file's once it is closed
+    os.close(file)
+
+
+def _let_go() -> None:
+    """Close, in a forked child, what its parent has open; there it stays open and locked."""
+    while _held:
+        with suppress(OSError):
+            os.close(_held.pop())
+
+
 def _unlock(file: int) -> None:
-    # Not left to closing: a child that was forked meanwhile has the file open, too, and would keep the lock.
+    # Not left to closing: somebody who was forked without our knowing has the file open, too, and would keep the lock.
     if sys.platform != "win32":
         fcntl.flock(file, fcntl.LOCK_UN)
 
@@ -329,9 +373,3 @@ def _chunks(file: int) -> Iterator[bytes]:
     os.lseek(file, 0, os.SEEK_SET)
     while chunk := os.read(file, _CHUNK):
         yield chunk
-
-
-def _check_count(name: str, value: Any) -> None:
-    if type(value) is not int or value < 1:
-        got = "an int below 1" if type(value) is int else type(value).__name__
-        raise ConfigurationError(f"{name} must be a positive int, not {got}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,31 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def move_aside(path: Path) -> Path:
+    """Give a file the first of ``<path>.before-1``, ``<path>.before-2`` … that is free, replacing nothing; return it.
+
+    Raises:
+        OSError: When it cannot be moved.
+    """
+    aside = _new_file_beside(path)
+    try:
+        path.replace(aside)
+    except OSError:
+        aside.unlink()
+        raise
+    return aside
+
+
+def _new_file_beside(path: Path) -> Path:
+    number = 0
+    while True:
+        number += 1
+        free = path.with_name(f"{path.name}.before-{number}")
+        with suppress(FileExistsError):
+            os.close(os.open(free, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            return free
 
 
 def _what_is_at(path: Path) -> str | None:

@@ -1,10 +1,30 @@
-"""What stands in a Parquet file, by pyarrow itself and by our reader."""
+"""Where tests of Parquet write, at which time, and what stands there, by pyarrow itself and by our reader."""
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from pyarrow import parquet
 
+from tests.faults.harness import FakeClock
 from time_execution.backends.files import open_rows
+
+NARROW = {"name": str, "value": float}
+
+
+@pytest.fixture(name="path")
+def path_fixture(tmp_path):
+    """Return where a file goes."""
+    return tmp_path / "metrics.parquet"
+
+
+@pytest.fixture(name="clock")
+def clock_fixture(monkeypatch):
+    """Let time stand still but for what a test lets pass."""
+    clock = FakeClock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
 
 
 def rows_in(path):

@@ -15,6 +15,9 @@ from contextlib import closing
 
 import pytest
 
+pytest.importorskip("pyarrow", reason="it is not installed")
+
+
 from time_execution.backends.files import CSVBackend, JSONLinesBackend, ParquetBackend, open_rows
 from time_execution.backends.logging import LoggingBackend
 from time_execution.backends.memory import MemoryBackend

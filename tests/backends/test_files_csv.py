@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import threading
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from time_execution.backends.files import CSVBackend
 from time_execution.backends.files.csv import neutral
-from time_execution.exceptions import BackendDenied, ConfigurationError
+from time_execution.backends.threaded import ThreadedBackend
+from time_execution.exceptions import BackendRejected, ConfigurationError
 from time_execution.types import Metric
 
 
@@ -42,12 +45,96 @@ def test_a_torn_header_is_completed(tmp_path, kept):
 
 
 def test_other_columns_are_refused(tmp_path):
-    """Rows are never written under columns of another meaning."""
+    """Rows are never written under columns of another meaning, and no waiting changes that: they are refused."""
     path = tmp_path / "metrics.csv"
     CSVBackend(path, ["name", "value"]).write("a", value=1)
-    with pytest.raises(BackendDenied, match="another header"):
+    with pytest.raises(BackendRejected, match="another header"):
         CSVBackend(path, ["value", "name"]).write("b", value=2)
     assert path.read_bytes() == b"name,value\r\na,1\r\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+OTHERS = b"UUID,Function\n1,f\n"
+
+
+@pytest.mark.parametrize("others", [OTHERS, b"\xef\xbb\xbfname,value\r\n", b"x", b"\0" * 100])
+def test_other_columns_are_moved_aside(tmp_path, caplog, others):
+    """Where that is asked for, what was there is kept under a name that was free, and one line says so."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(others)
+    path.chmod(0o640)
+    (tmp_path / "metrics.csv.before-1").write_bytes(b"older")
+    backend = CSVBackend(path, ["name", "value"], move_aside=True)
+    backend.write("a", value=1)
+    backend.write("b", value=2)
+    assert path.read_bytes() == b"name,value\r\na,1\r\nb,2\r\n"
+    aside = tmp_path / "metrics.csv.before-2"
+    assert aside.read_bytes() == others
+    assert aside.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "metrics.csv.before-1").read_bytes() == b"older"
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == f"{path} holds something else, so it was moved to metrics.csv.before-2, and a new one is begun"
+
+
+def test_other_columns_are_moved_aside_once(tmp_path):
+    """A second file of another program, or of another version of this one, is not: two would move each other's."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(OTHERS)
+    backend = CSVBackend(path, ["name", "value"], move_aside=True)
+    backend.write("a", value=1)
+    path.write_bytes(OTHERS)
+    with pytest.raises(BackendRejected, match="another header"):
+        backend.write("b", value=2)
+    assert path.read_bytes() == OTHERS
+    path.unlink()
+    backend.write("c", value=3)
+    assert path.read_bytes() == b"name,value\r\nc,3\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b"name,va", b"name,value\r\n", b"name,value\r\nold,1\r\n"])
+def test_what_is_ours_is_never_moved(tmp_path, begun):
+    """Neither an empty file, nor half a header, nor one that has rows."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(begun)
+    CSVBackend(path, ["name", "value"], move_aside=True).write("a", value=1)
+    assert path.read_bytes() == (b"name,value\r\nold,1\r\n" if b"old" in begun else b"name,value\r\n") + b"a,1\r\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_many_move_one_file_aside_together(tmp_path):
+    """Whoever comes first moves it, and the others write to the new one: no row is lost, and no file."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(OTHERS)
+    backends = [CSVBackend(path, ["name", "value"], move_aside=True) for _ in range(8)]
+    together = threading.Barrier(len(backends))
+
+    def write(backend):
+        together.wait(20)
+        backend.write("a", value=1)
+
+    threads = [threading.Thread(target=write, args=(backend,)) for backend in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert path.read_bytes() == b"name,value\r\n" + b"a,1\r\n" * len(backends)
+    assert (tmp_path / "metrics.csv.before-1").read_bytes() == OTHERS
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_rejected_rows_do_not_hold_up_a_close(tmp_path, caplog):
+    """Behind a queue, rows that no waiting gets into the file are counted, and closing takes no time."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(OTHERS)
+    backend = ThreadedBackend(CSVBackend(path), bulk_timeout=0.01, shutdown_timeout=30.0)
+    for number in range(10):
+        backend.write("a", value=number)
+    started = time.monotonic()
+    backend.close()
+    assert time.monotonic() - started < 10
+    assert backend.stats()["dropped"] == {"BackendRejected": 10}
+    assert path.read_bytes() == OTHERS
+    assert len(caplog.records) == 1
 
 
 def rows_of(backend, *metrics):

@@ -160,3 +160,51 @@ def test_a_lock_is_released_also_where_a_child_inherited_the_file(tmp_path):
         os.close(writer)
         os.waitpid(child, 0)
     assert names_in(path) == ["a", "b"]
+
+
+FORKING = """
+import os, signal, sys
+from time_execution.append_file import AppendFile
+with AppendFile(sys.argv[1]).held(create=True):
+    if os.fork() == 0:
+        os.read(0, 1)
+        os._exit(0)
+    print("forked", flush=True)
+    signal.pause()
+"""
+
+
+def test_a_child_does_not_keep_the_lock_of_a_parent_that_was_killed(tmp_path):
+    """Who was forked while a file was held, for a merge for instance, lives on after its parent and holds up nobody."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this platform cannot fork")
+    path = tmp_path / "held"
+    command = [sys.executable, "-c", FORKING, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as parent:
+        assert parent.stdout.readline() == b"forked\n"
+        with pytest.raises(TimeoutError):
+            append_file.AppendFile(path, lock_timeout=0.05).append(b"early\n")
+        parent.kill()
+        parent.wait(30)
+        append_file.AppendFile(path, lock_timeout=1.0).append(b"late\n")
+    assert path.read_bytes() == b"late\n"
+
+
+def test_a_child_that_goes_on_does_not_give_the_lock_of_its_parent_back(tmp_path):
+    """A child that was forked where its parent holds a file leaves that place, and the parent is still alone."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this platform cannot fork")
+    file, other = (append_file.AppendFile(tmp_path / "held", lock_timeout=wait) for wait in (10.0, 0.05))
+    parent = os.getpid()
+    try:
+        with file.held(create=True):
+            child = os.fork()
+            if child:
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                with pytest.raises(TimeoutError):
+                    other.append(b"early\n")
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if sys.exc_info()[1] is None else 1)
+    other.append(b"late\n")
+    assert (tmp_path / "held").read_bytes() == b"late\n"

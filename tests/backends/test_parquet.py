@@ -12,20 +12,23 @@ import textwrap
 from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
-import pyarrow as pa
 import pytest
+
+pytest.importorskip("pyarrow", reason="it is not installed")
+
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.backends.line_files import ENVIRONMENT
-from tests.backends.parquet_files import files_in, merged_rows, rows_in
+from tests.backends.parquet_files import files_in, merged_rows, path_fixture, rows_in  # noqa: F401 - a fixture
 from time_execution import settings, shutdown, write_metric
 from time_execution.backends.files import ParquetBackend
 from time_execution.backends.files.parquet.columns import COLUMNS, Columns
 from time_execution.backends.files.parquet.journal import line_of
 from time_execution.backends.files.parquet.table import schema_of
-from time_execution.exceptions import BackendDenied, ConfigurationError
+from time_execution.exceptions import BackendDenied, BackendRejected, ConfigurationError
 from time_execution.types import Metric
 
 MOMENT = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -44,11 +47,6 @@ TIMER = {
     "arguments": str,
     "outcome": str,
 }
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.parquet"
 
 
 def test_other_readers_find_the_types_that_are_documented(path):
@@ -202,11 +200,42 @@ def test_a_file_that_is_not_ours_is_left_alone(path, content):
     before = path.read_bytes()
     backend = ParquetBackend(path)
     for _ in range(2):
-        with pytest.raises(BackendDenied, match="is not written to: it is"):
+        with pytest.raises(BackendRejected, match="is not written to: it is"):
             backend.write("a", value=1)
     assert backend.flush() is True  # there is nothing to merge
     assert path.read_bytes() == before
     assert files_in(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"precious", "columns"])
+def test_a_file_that_is_not_ours_is_moved_aside(path, caplog, content):
+    """Where that is asked for, it is kept under a name that was free, once, and one line says so."""
+    if content == "columns":
+        parquet.write_table(pa.table({"precious": [1]}), path)
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    backend = ParquetBackend(path, move_aside=True)
+    backend.write("a", value=1)
+    assert backend.flush()
+    assert [row["name"] for row in merged_rows(path)] == ["a"]
+    assert path.with_name("metrics.parquet.before-1").read_bytes() == before
+    assert files_in(path.parent) == ["metrics.parquet", "metrics.parquet.before-1"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.endswith("moved to metrics.parquet.before-1, and a new one is begun")
+    path.write_bytes(before)
+    with pytest.raises(BackendRejected, match="is not written to: it is"):
+        backend.write("b", value=1)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_ours_is_not_moved_aside(path):
+    """Rows of an earlier process stay where they are."""
+    for name in ("a", "b"):
+        with ParquetBackend(path, move_aside=True) as backend:
+            backend.write(name, value=1)
+    assert [row["name"] for row in merged_rows(path)] == ["a", "b"]
+    assert files_in(path.parent) == ["metrics.parquet"]
 
 
 def test_a_file_that_is_replaced_while_rows_wait_is_left_alone(path):
@@ -247,7 +276,7 @@ def test_a_journal_of_other_columns_is_refused(path):
     ParquetBackend(path).write("a", value=1)
     before = path.with_name("metrics.parquet.journal").read_bytes()
     other = ParquetBackend(path, {"name": str, "value": float})
-    with pytest.raises(BackendDenied, match="another header"):
+    with pytest.raises(BackendRejected, match="another header"):
         other.write("b", value=1)
     assert other.flush() is False
     assert [row["name"] for row in rows_in(path)] == ["a"]

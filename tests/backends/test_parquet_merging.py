@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import tracemalloc
 from collections import Counter
 
-import pyarrow as pa
 import pytest
+
+pytest.importorskip("pyarrow", reason="it is not installed")
+
+import pyarrow as pa
 from pyarrow import parquet
 
-from tests.backends.parquet_files import files_in, merged_rows, names_in, rows_in
-from tests.faults.harness import FakeClock, in_threads
+from tests.backends.parquet_files import (  # noqa: F401 - fixtures are asked for by name
+    NARROW,
+    clock_fixture,
+    files_in,
+    merged_rows,
+    names_in,
+    path_fixture,
+    rows_in,
+)
+from tests.child import printed_by
+from tests.faults.harness import in_threads
 from time_execution.backends.files import ParquetBackend
 from time_execution.backends.files.parquet import backend as module
 from time_execution.backends.files.parquet import store, table
 from time_execution.backends.threaded import ThreadedBackend
-
-NARROW = {"name": str, "value": float}
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "metrics.parquet"
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(module.time, "monotonic", clock)
-    return clock
-
 
 # ---- when ------------------------------------------------------------------------------------------------------------
 
@@ -142,6 +140,23 @@ def test_nobody_waits_for_somebody_else_who_merges(path, clock):
     assert [row["name"] for row in merged_rows(path)] == ["a", "b", "c"]
 
 
+def test_a_flush_waits_for_no_longer_than_it_was_told(path, clock, monkeypatch):
+    """What waiting for one who merges has taken is no more there when another one comes between."""
+    backend, waits = ParquetBackend(path, NARROW), []
+    finish = backend._store._finish
+
+    def wait(timeout):
+        waits.append(timeout)
+        clock.advance(7)
+        finish(timeout)
+
+    monkeypatch.setattr(backend._store, "_finish", wait)
+    for timeout in (10, 5, None):
+        backend.write("a", value=1)
+        assert backend.flush(timeout)
+    assert waits == [10, 3, 5, 0, math.inf, math.inf]
+
+
 def test_others_append_while_somebody_merges(path, monkeypatch):
     """However long a merge takes, it holds up no batch of another process, and a reader sees all rows meanwhile."""
     backend, other = ParquetBackend(path, NARROW), ParquetBackend(path, NARROW)
@@ -167,6 +182,22 @@ def test_others_append_while_somebody_merges(path, monkeypatch):
         thread.join(30)
     assert [row["name"] for row in merged_rows(path)] == ["a"]
     assert names_in(path) == ["a", "b"]
+
+
+AT_THE_END = """
+from time_execution import settings, write_metric
+
+settings.configure(backends=[{url!r}])
+write_metric("a", value=1)
+"""
+
+
+def test_a_process_merges_at_its_end_where_pandas_is_installed(path):
+    """pyarrow imports pandas with its first array, which nobody can once the interpreter is on its way out."""
+    pytest.importorskip("pandas")
+    assert printed_by(AT_THE_END.format(url=f"parquet:///{path}")) == []
+    assert files_in(path.parent) == ["metrics.parquet"]
+    assert [row["name"] for row in merged_rows(path)] == ["a"]
 
 
 # ---- in what pieces --------------------------------------------------------------------------------------------------
@@ -236,3 +267,35 @@ def test_threads_share_a_backend(path, monkeypatch):
     counts = Counter(row["name"] for row in merged_rows(path))
     assert (len(counts), set(counts.values())) == (4000, {1})
     assert files_in(path.parent) == ["metrics.parquet"]
+
+
+def test_many_move_one_file_aside_together(path):
+    """Whoever comes first moves what is not ours, and what is ours by then stays: no row is lost, and no file."""
+    path.write_bytes(b"precious")
+    backends = [ParquetBackend(path, move_aside=True) for _ in range(8)]
+    together = threading.Barrier(len(backends))
+
+    def write(number, backend):
+        together.wait(20)
+        backend.write(f"row {number}", value=1)
+        assert backend.flush(20)
+
+    threads = [threading.Thread(target=write, args=each) for each in enumerate(backends)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(row["name"] for row in merged_rows(path)) == [f"row {number}" for number in range(8)]
+    assert files_in(path.parent) == ["metrics.parquet", "metrics.parquet.before-1"]
+    assert path.with_name("metrics.parquet.before-1").read_bytes() == b"precious"
+
+
+def test_what_somebody_else_moved_meanwhile_is_not_moved_again(path):
+    """Between finding a file that is not ours and having its turn, another process may have begun one that is."""
+    late, moved = ParquetBackend(path, move_aside=True)._store, []
+    late._move_aside(moved.append)
+    with ParquetBackend(path) as backend:
+        backend.write("a", value=1)
+    late._move_aside(moved.append)
+    assert moved == []
+    assert [row["name"] for row in merged_rows(path)] == ["a"]

@@ -6,15 +6,18 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pyarrow", reason="it is not installed")
+
+
 from tests.backends.line_files import lines_of, names_in
 from tests.faults.children import posix
+from tests.faults.disks import fill, small_disk
 from tests.faults.harness import check_conservation, quick, wait_for
 from time_execution import settings, time_execution
 from time_execution.backends.files import CSVBackend, JSONLinesBackend, ParquetBackend, open_rows
@@ -22,32 +25,12 @@ from time_execution.delivery.retry import Backoff
 
 pytestmark = posix
 
-SIZE = 256 * 1024
-
 
 @pytest.fixture
 def disk(tmp_path):
     """A disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no permission to mount a disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder):
-    """Take up all room that is left; returns the file that does."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-    return filler
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("options", [{}, {"max_bytes": 4000}, {"max_bytes": 4000, "gzip_backups": True}])

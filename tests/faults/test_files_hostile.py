@@ -7,6 +7,9 @@ import json
 
 import pytest
 
+pytest.importorskip("pyarrow", reason="it is not installed")
+
+
 from tests.backends.line_files import lines_of
 from time_execution.backends.files import CSVBackend, JSONLinesBackend, ParquetBackend, open_rows
 from time_execution.types import Metric

@@ -12,6 +12,9 @@ import time
 from collections import Counter
 
 import pytest
+
+pytest.importorskip("pyarrow", reason="it is not installed")
+
 from pyarrow import parquet
 
 from tests.backends.parquet_files import files_in, merged_rows, names_in

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import signal
+import statistics
 import threading
 import time
 from collections import Counter
@@ -181,8 +182,8 @@ def test_killed_writers_hold_up_nobody_and_double_nothing(tmp_path, rounds, is_c
     pauses = []
     for number in range(rounds):  # each in a folder of its own: older files are many soon, and all are renamed
         pauses += kill_ten(tmp_path / str(number), generator, is_compressed=is_compressed)
-    # A machine may be busy; a lock that is left behind would hold up everybody each time.
-    assert sorted(pauses)[-2] < 1.0, pauses
+    # A machine may be busy now and then; a lock that is left behind would hold up everybody each time.
+    assert statistics.median(pauses) < 1.0, pauses
 
 
 def kill_ten(folder, generator, *, is_compressed):

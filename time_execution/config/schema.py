@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[Any], Any]
 _T = TypeVar("_T")
+_LONGEST_WORD = 20
 
 
 def _backends(value: Any) -> tuple[Any, ...]:
@@ -163,7 +164,7 @@ def check(name: str, value: Any, place: Place) -> Any:
     raise place.error(complaint, at=at)
 
 
-def expect(wanted: str, value: object, *, where: str, is_right: bool) -> None:
+def expect(wanted: str, value: object, *, where: str, is_right: bool, is_word: bool = False) -> None:
     """Refuse an argument that is wrong, for those who configure one thing rather than all.
 
     Args:
@@ -171,12 +172,15 @@ def expect(wanted: str, value: object, *, where: str, is_right: bool) -> None:
         value: What was given; only its type is shown.
         where: The argument, as messages name it.
         is_right: Whether it is.
+        is_word: Whether one of a few words is wanted; then a word is shown that is none of them, for it is no secret.
 
     Raises:
         ConfigurationError: When it is not.
     """
     if not is_right:
         got = "an empty str" if value == "" else kind_of(value)
+        if is_word and isinstance(value, str) and value.isidentifier() and len(value) <= _LONGEST_WORD:
+            got = repr(value)
         raise Place(where).error(f"expected {wanted}, got {got}")
 
 

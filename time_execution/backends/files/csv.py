@@ -32,10 +32,13 @@ class CSVBackend(LineFileBackend):
     Args:
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         fieldnames: The columns. Fields without a column are kept as JSON under ``fields`` if that is among them, and
-            left out otherwise. A file that has other columns is not written to.
+            left out otherwise.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
         backup_count: With `max_bytes`, keep so many older files: ``<path>.1`` is the latest. By default 5.
         gzip_backups: With `max_bytes`, compress older files: ``<path>.1.gz`` is the latest.
+        move_aside: Move a file that has other columns to ``<path>.before-<n>``, a name that is free, log that, and
+            begin a new one; once, for should there be another one later, somebody else uses the path. By default, such
+            a file is not written to, and metrics are rejected.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -55,6 +58,7 @@ class CSVBackend(LineFileBackend):
         max_bytes: int | None = None,
         backup_count: int | None = None,
         gzip_backups: bool = False,
+        move_aside: bool = False,
     ) -> None:
         self.fieldnames = _checked(fieldnames)
         super().__init__(
@@ -64,6 +68,7 @@ class CSVBackend(LineFileBackend):
             gzip_backups=gzip_backups,
             header=_rows([[neutral(column) for column in self.fieldnames]])[0],
             quote=b'"',
+            move_aside=move_aside,
         )
 
     def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:

@@ -10,11 +10,18 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from time_execution.append_file import AppendFile
+from time_execution.append_file import AppendFile, ForeignFileError
 from time_execution.argument_check import check_switches, check_use
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.exceptions import BackendDenied, BackendError, BackendUnavailable
+from time_execution.exceptions import (
+    BackendDenied,
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnavailable,
+)
 from time_execution.file_path import path_from_url
+from time_execution.quietlog import QuietLog
 from time_execution.types import STORED
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ class LineFileBackend(BaseMetricsBackend):
         gzip_backups: Compress older files, where files turn over.
         header: The first line of each file; a file that begins otherwise is not written to.
         quote: What has to be closed before the end of a half-written line.
+        move_aside: Move such a file to ``<path>.before-<n>``, once, and log that.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -68,8 +76,9 @@ class LineFileBackend(BaseMetricsBackend):
         gzip_backups: bool = False,
         header: bytes = b"",
         quote: bytes = b"",
+        move_aside: bool = False,
     ) -> None:
-        check_switches(gzip_backups=gzip_backups)
+        check_switches(gzip_backups=gzip_backups, move_aside=move_aside)
         if max_bytes is None:
             check_use("without max_bytes", backup_count=backup_count, gzip_backups=gzip_backups or None)
         self._file = AppendFile(
@@ -79,6 +88,7 @@ class LineFileBackend(BaseMetricsBackend):
             gzip_backups=gzip_backups,
             header=header,
             quote=quote,
+            on_move=self._tell_moved if move_aside else None,
         )
         self._room = None if max_bytes is None else max(1, max_bytes - len(header))
         self.path = self._file.path
@@ -96,8 +106,10 @@ class LineFileBackend(BaseMetricsBackend):
             from an iterator that then raises.
 
         Raises:
-            BackendDenied: When the path cannot be written to, or what lies there is no such file.
-            BackendUnavailable: When the disk is full or fails, or the file stays locked.
+            BackendRejected: When the file there begins otherwise.
+            BackendDenied: When the path cannot be written to, or what lies there is no file.
+            BackendTimeout: When others hold the file too long.
+            BackendUnavailable: When the disk is full or fails.
         """
         written = 0
         for lines in self._parts(self._lines(metrics, time.time_ns())):
@@ -128,6 +140,9 @@ class LineFileBackend(BaseMetricsBackend):
             size += len(line)
         yield part
 
+    def _tell_moved(self, aside: Path) -> None:
+        tell_moved(self.path, aside)
+
     @abstractmethod
     def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:
         """Return a line for each metric, with its end.
@@ -140,8 +155,17 @@ class LineFileBackend(BaseMetricsBackend):
 
 def error_of(exc: OSError, path: Path) -> BackendError:
     """Return the error that tells delivery what to do about what a disk said."""
-    error = BackendDenied if exc.errno in _DENIED else BackendUnavailable
+    error: type[BackendError] = BackendDenied if exc.errno in _DENIED else BackendUnavailable
+    if isinstance(exc, ForeignFileError):
+        error = BackendRejected
+    elif isinstance(exc, TimeoutError):  # it is somebody else's turn, and then ours
+        error = BackendTimeout
     return error(f"{path} cannot be written to: {exc.strerror or type(exc).__name__}")
+
+
+def tell_moved(path: Path, aside: Path) -> None:
+    """Log that a file was in the way; it happens once to each backend."""
+    QuietLog().tell("moved", f"{path} holds something else, so it was moved to {aside.name}, and a new one is begun")
 
 
 def _until(error: BackendError, cause: OSError, written: int) -> Iterator[Result]:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from time_execution.argument_check import check_seconds
+from time_execution.argument_check import check_seconds, check_switches
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.backends.files.line_file import error_of
+from time_execution.backends.files.line_file import error_of, tell_moved
 from time_execution.backends.files.parquet.columns import COLUMNS, Columns
 from time_execution.backends.files.parquet.store import Store
 from time_execution.exceptions import BackendError
@@ -20,6 +20,7 @@ from time_execution.forking import hold_forks_up
 from time_execution.quietlog import QuietLog
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from urllib.parse import SplitResult
 
     from time_execution.types import Metric
@@ -44,13 +45,15 @@ class ParquetBackend(BaseMetricsBackend):
     Windows, where an open file cannot be renamed.
 
     Args:
-        path: Of the Parquet file. Made absolute; files get mode 0600, missing folders 0700. No symbolic link. A file
-            that is no Parquet, or has other columns, is not written to.
+        path: Of the Parquet file. Made absolute; files get mode 0600, missing folders 0700. No symbolic link.
         columns: Names to ``str``, ``int``, ``float``, ``bool`` or ``datetime``, in order; by default ``timestamp``,
             ``name``, ``value``, ``hostname``, ``origin`` and ``fields``. The last takes, as JSON, what has no column or
             does not fit into it; where there is none, that is left out.
         merge_interval: The longest that rows wait in the journal, in seconds, as long as a worker runs or metrics come.
             A file of more than 60 MiB makes them wait longer, a second for each MiB.
+        move_aside: Move a file that is no Parquet, is damaged, or has other columns to ``<path>.before-<n>``, a name
+            that is free, log that, and begin a new one; once, for should there be another one later, somebody else
+            uses the path. By default, and where the journal has other columns, metrics are rejected.
 
     Raises:
         ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
@@ -72,10 +75,12 @@ class ParquetBackend(BaseMetricsBackend):
         columns: Mapping[str, type] | None = None,
         *,
         merge_interval: float = 60.0,
+        move_aside: bool = False,
     ) -> None:
         check_seconds(merge_interval=merge_interval)
+        check_switches(move_aside=move_aside)
         self._columns = Columns(COLUMNS if columns is None else columns)
-        self._store = Store(path, self._columns.kinds)
+        self._store = Store(path, self._columns.kinds, on_move=self._tell_moved if move_aside else None)
         self.path = self._store.path
         self._merge_interval = merge_interval
         # Since when rows of ours may be in the journal, in monotonic seconds; None when there are none.
@@ -94,8 +99,10 @@ class ParquetBackend(BaseMetricsBackend):
         """Append a batch to the journal, all of it or nothing; merge if that is due.
 
         Raises:
-            BackendDenied: When a path cannot be written to, or what lies there is not ours.
-            BackendUnavailable: When the disk is full or fails, or the journal stays locked.
+            BackendRejected: When what lies there is not ours.
+            BackendDenied: When a path cannot be written to.
+            BackendTimeout: When the journal stays locked.
+            BackendUnavailable: When the disk is full or fails.
         """
         now = time.time_ns()
         parts, unfit = [], 0
@@ -177,6 +184,9 @@ class ParquetBackend(BaseMetricsBackend):
         with self._lock:
             self._merges += 1
         return True
+
+    def _tell_moved(self, aside: Path) -> None:
+        tell_moved(self.path, aside)
 
     def _wait_on(self, exc: OSError | MemoryError | BackendError) -> None:
         """Try again in a while, not with every batch: another one is at work, or finding what is wrong takes long."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from time_execution.append_file import AppendFile
+from time_execution.append_file import AppendFile, ForeignFileError
 from time_execution.backends.files.parquet.columns import KINDS, Cells
 
 JOURNAL = ".journal"
@@ -61,7 +61,7 @@ class Journal(AppendFile):
         """Return the id of an opened journal; None when it holds no more than a part of its first line.
 
         Raises:
-            OSError: With ``EINVAL``, when it has other columns, or is no journal.
+            ForeignFileError: When it has other columns, or is no journal.
         """
         try:
             header = read_header(file)
@@ -70,7 +70,7 @@ class Journal(AppendFile):
         if header is None:
             return None
         if list(header.kinds.items()) != list(self._kinds.items()):
-            raise OSError(errno.EINVAL, "it is no journal of these columns", str(self.path))
+            raise ForeignFileError(errno.EINVAL, "it is no journal of these columns", str(self.path))
         return header.id
 
     def _header_after(self, begins: bytes) -> bytes:

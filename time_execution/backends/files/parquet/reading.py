@@ -30,7 +30,8 @@ def open_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[dict[str, Any]]
 
     The rows are those that were stored when it was opened, each once: those of the Parquet file, then those that are
     still in its journal. A row is a dict of all columns, in order: text, float, int, bool, aware datetime in UTC, or
-    None. Any Parquet file can be read. Takes no lock and changes nothing; a few thousand rows are in memory at a time.
+    None. Any Parquet file can be read; a value that Python has no room for, such as a moment in the year 20 000, is
+    None. Takes no lock and changes nothing; a few thousand rows are in memory at a time.
     Thread-safe: each call reads for itself.
 
     Args:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from time_execution.backends.files.parquet.inside import inside
 from time_execution.backends.files.parquet.journal import JOURNAL, MERGING, Journal, line_of, read_cells
 from time_execution.backends.files.parquet.table import JournalRows, NotParquetError, Table, schema_of, write
-from time_execution.exceptions import BackendDenied
-from time_execution.file_path import to_file
+from time_execution.exceptions import BackendRejected
+from time_execution.file_path import move_aside, to_file
 
 if TYPE_CHECKING:
     from time_execution.backends.files.parquet.columns import Cells
@@ -35,6 +36,8 @@ class Store:
     Args:
         path: Of the Parquet file.
         kinds: Its columns: names to names of types.
+        on_move: Rather move a file that is no Parquet, or has other columns, aside, and call this with the new path;
+            see `AppendFile`.
 
     Attributes:
         path: Absolute.
@@ -44,7 +47,13 @@ class Store:
         ConfigurationError: When no file can ever be written at the path.
     """
 
-    def __init__(self, path: str | os.PathLike[str], kinds: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        kinds: Mapping[str, str],
+        *,
+        on_move: Callable[[Path], object] | None = None,
+    ) -> None:
         self.path = to_file(path)
         self.damaged = 0
         self._width = len(kinds)
@@ -52,14 +61,16 @@ class Store:
         self._journal = Journal(self._beside(JOURNAL), kinds)
         self._merging = Journal(self._beside(MERGING), kinds)
         self._known: tuple[int, int] | None = None
+        self._on_move = on_move
+        self._has_moved = False
         inside.watch()
 
     def append(self, parts: Sequence[Cells]) -> None:
         """Append rows to the journal, all of them or none.
 
         Raises:
-            BackendDenied: When what is at the path is not a Parquet file of these columns.
-            OSError: When the disk does not take them: with ``EINVAL`` when the journal is none, or has other columns.
+            BackendRejected: When what is at the path is not a Parquet file of these columns.
+            OSError: When the disk does not take them; `ForeignFileError` when the journal is none of these columns.
         """
         self._check_file()
         self._journal.append(b"".join(map(line_of, parts)))
@@ -72,12 +83,13 @@ class Store:
         """Put all that was appended before into the Parquet file.
 
         Args:
-            timeout: The longest wait for somebody else who merges, in seconds.
+            timeout: The longest wait for others who merge, in seconds.
 
         Raises:
-            BackendDenied: When what is at the path is not a Parquet file of these columns.
+            BackendRejected: When what is at the path is not a Parquet file of these columns.
             OSError: When the disk does not take it; `TimeoutError` when somebody else merges for too long.
         """
+        deadline = time.monotonic() + timeout
         # What somebody left who was killed, or merges right now, comes first.
         self._finish(timeout)
         with self._journal.held() as file:
@@ -86,7 +98,7 @@ class Store:
             # Another one may have been quicker; then its rows are those that were meant.
             if not os.path.lexists(self._merging.path):
                 self._journal.path.rename(self._merging.path)
-        self._finish(timeout)
+        self._finish(max(0.0, deadline - time.monotonic()))
 
     def _finish(self, timeout: float) -> None:
         """Merge the journal that was renamed, if there is one."""
@@ -137,8 +149,24 @@ class Store:
             return
         identity = found.st_ino, found.st_mtime_ns
         if identity != self._known and not inside.is_lost:
-            with self._table():
-                self._known = identity
+            try:
+                with self._table():
+                    self._known = identity
+            except BackendRejected:
+                if self._on_move is None or self._has_moved:
+                    raise
+                self._move_aside(self._on_move)
+
+    def _move_aside(self, on_move: Callable[[Path], object]) -> None:
+        """Make room at the path for a file of ours, unless somebody else just did."""
+        with self._journal.held(create=True):
+            try:
+                with self._table():
+                    return
+            except BackendRejected:
+                aside = move_aside(self.path)
+            self._has_moved = True
+        on_move(aside)
 
     @contextmanager
     def _table(self) -> Iterator[Table | None]:
@@ -151,10 +179,10 @@ class Store:
             try:
                 table = Table(file)
                 if not table.has(self._schema):
-                    raise BackendDenied(f"{self.path} is not written to: it is a Parquet file of other columns")
+                    raise BackendRejected(f"{self.path} is not written to: it is a Parquet file of other columns")
                 yield table
             except NotParquetError as exc:
-                raise BackendDenied(f"{self.path} is not written to: it is no Parquet file, or damaged") from exc
+                raise BackendRejected(f"{self.path} is not written to: it is no Parquet file, or damaged") from exc
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)

@@ -15,6 +15,8 @@ from time_execution.extra import extra
 from time_execution.formats.timestamp import to_datetime
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from time_execution.backends.files.parquet.columns import Cells
 
 with extra("parquet"):
@@ -39,6 +41,9 @@ _TYPES: Mapping[str, Any] = {
 }
 # What cells that were not written by this package may raise.
 _BAD_CELLS = (pa.ArrowException, TypeError, ValueError, OverflowError)
+_NANOSECONDS: Mapping[str, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
+# What values raise that Parquet can hold and Python's own types cannot, such as a date in the year 20 000.
+_BEYOND_PYTHON = (OverflowError, ValueError)
 
 
 class NotParquetError(ValueError):
@@ -130,6 +135,8 @@ def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
 def _telling_damage() -> Iterator[None]:
     try:
         yield
+    except MemoryError:  # one of pyarrow's own, too, says nothing of the file
+        raise
     except pa.ArrowException as exc:
         raise NotParquetError from exc
     except OSError as exc:
@@ -188,7 +195,7 @@ class JournalRows:
 
 
 def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a batch as dicts; moments are aware datetimes in UTC."""
+    """Yield the rows of a batch as dicts; moments are aware datetimes in UTC, and None where Python has none."""
     with inside.entered():
         columns = [_values(column) for column in batch.columns]
     for row in zip(*columns, strict=True):
@@ -197,8 +204,25 @@ def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
 
 def _values(column: Any) -> list[Any]:
     """Return the values of a column; pyarrow's own datetimes need a data base of time zones."""
-    if not pa.types.is_timestamp(column.type):
+    if pa.types.is_timestamp(column.type):
+        unit = _NANOSECONDS[column.type.unit]
+        return [None if count is None else _moment(count * unit) for count in column.cast(pa.int64()).to_pylist()]
+    try:
         found: list[Any] = column.to_pylist()
-        return found
-    nanoseconds = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64()).to_pylist()
-    return [None if moment is None else to_datetime(moment * 1000) for moment in nanoseconds]
+    except _BEYOND_PYTHON:
+        found = [_value(cell) for cell in column]
+    return found
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    try:
+        return to_datetime(nanoseconds)
+    except OverflowError:
+        return None
+
+
+def _value(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except _BEYOND_PYTHON:
+        return None
