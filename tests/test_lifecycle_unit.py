@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.child import printed_by
 from tests.faults.harness import DEADLINE, FaultBackend, Gate, in_threads, quick
+from tests.forked import needs_fork
 from time_execution import forking, install_sigterm
 from time_execution.delivery import lifecycle
 
@@ -263,6 +265,30 @@ def test_the_handler_takes_no_lock(sigterm):
         handler(signal.SIGTERM, None)
     leave.set()
     thread.join(DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("daemon", "handling", "expected"),
+    [
+        (True, "", True),
+        (False, "", False),
+        (True, "install_sigterm()", False),
+        (True, "signal.signal(signal.SIGTERM, lambda *_: None)", False),
+        (True, "signal.signal(signal.SIGTERM, signal.SIG_IGN)", False),
+    ],
+)
+@needs_fork
+def test_a_daemonic_child_without_a_handler_is_terminated_at_will(daemon, handling, expected):
+    """Its parent ends it by SIGTERM as it likes, as a pool does, unless the signal is handled; nobody else is."""
+    code = (
+        "import multiprocessing, signal\n"
+        "from time_execution import install_sigterm\n"
+        "from time_execution.delivery.lifecycle import is_terminated_at_will\n"
+        f"def work():\n    {handling or 'pass'}\n    print(is_terminated_at_will(), flush=True)\n"
+        f"child = multiprocessing.get_context('fork').Process(target=work, daemon={daemon})\n"
+        "child.start()\nchild.join(20)\nprint(is_terminated_at_will())\n"
+    )
+    assert printed_by(code) == [str(expected), "False"]
 
 
 def test_undelivered_is_what_close_gave_up():

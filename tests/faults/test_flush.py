@@ -142,3 +142,23 @@ def test_nobody_waits_for_a_backend_that_is_down_when_all_lies_in_the_spool(deli
     delivery.close(6 * DEADLINE)
     assert time.monotonic() - began < DEADLINE
     check_conservation(delivery.stats(), offered=1, pending=1)
+
+
+def test_settling_where_its_thread_has_the_lock_gives_it_to_nobody(deliver):
+    """As in a signal handler that came in amid a write: it returns at once, and what it interrupted stays alone."""
+    delivery = deliver(FaultBackend())
+    others = []
+
+    def other():
+        others.append(delivery.channel.lock.acquire(timeout=0.2))
+
+    with delivery.channel.lock:
+        delivery.write("a", value=1)
+        thread = threading.Thread(target=other)
+        thread.start()
+        began = time.monotonic()
+        assert not delivery.settle(DEADLINE)
+        assert time.monotonic() - began < 1
+        thread.join(DEADLINE)
+    assert others == [False]
+    assert delivery.settle(DEADLINE)

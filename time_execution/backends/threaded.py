@@ -34,6 +34,8 @@ from time_execution.signature import mismatch
 from time_execution.types import NAME, Metric
 
 _BLOCK_TIMEOUT = 0.1
+_LONGEST_WAIT = 0.5
+"""Seconds that the main thread may be blind: a signal that comes just before it blocks is noticed as it wakes."""
 _KINDS: dict[str, tuple[Any, str]] = {
     "spool": ((str, Path, Spool, type(None)), "a folder, a Spool or None"),
     "dead_letters": ((str, Path, DeadLetters, type(None)), "a file or None"),
@@ -198,6 +200,24 @@ class ThreadedBackend(QueuedBackend):
             spool and the backend is down.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        is_settled = self._settle(timeout)
+        if threading.get_ident() == self.channel.owner:
+            return False
+        if not isinstance(self.backend, BaseMetricsBackend):
+            return is_settled
+        # What it keeps back, such as the interval at hand, was delivered to it and is not where it belongs as yet.
+        answer = self._tell_backend("flush", None if deadline is None else _left(deadline))
+        return is_settled and answer is not False and not isinstance(answer, Failed)
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Do what `flush` does, without asking the backend for what it keeps back itself.
+
+        Amid a write of this thread, which a signal handler may have come into, it returns False at once: to wait would
+        give away the lock of that write.
+        """
+        return not self.channel.lock._is_owned() and self._settle(timeout)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _settle(self, timeout: float | None) -> bool:
         channel = self.channel
         channel.check_process()
         if threading.get_ident() == channel.owner:
@@ -206,13 +226,8 @@ class ThreadedBackend(QueuedBackend):
             ticket = channel.flush_ticket()
             self._worker.wake()
             channel.changed.notify_all()
-            channel.changed.wait_for(lambda: channel.is_settled(ticket) or self._worker.is_done(), timeout)
-            is_settled = channel.is_settled(ticket)
-        if not isinstance(self.backend, BaseMetricsBackend):
-            return is_settled
-        # What it keeps back, such as the interval at hand, was delivered to it and is not where it belongs as yet.
-        answer = self._tell_backend("flush", None if deadline is None else _left(deadline))
-        return is_settled and answer is not False and not isinstance(answer, Failed)
+            _wait_for(channel.changed, lambda: channel.is_settled(ticket) or self._worker.is_done(), timeout)
+            return channel.is_settled(ticket)
 
     def begin_close(self) -> None:
         """Refuse new metrics and start sending the rest at once; does not wait."""
@@ -242,12 +257,14 @@ class ThreadedBackend(QueuedBackend):
                 return
             if not self._is_closing:
                 self._is_closing = True
-                if not inside:
-                    channel.changed.wait_for(lambda: not channel.waiting() or worker.is_done(), _left(deadline))
-                self._undelivered = channel.abandon()
-                worker.stop()
+                try:
+                    if not inside:
+                        _wait_for(channel.changed, lambda: not channel.waiting() or worker.is_done(), _left(deadline))
+                finally:  # also when a signal ends the waiting
+                    self._undelivered = channel.abandon()
+                    worker.stop()
             if not inside:
-                channel.changed.wait_for(lambda: worker.finished, _left(deadline))
+                _wait_for(channel.changed, lambda: worker.finished, _left(deadline))
             self._is_over = True
 
     def is_closed(self) -> bool:
@@ -366,3 +383,10 @@ def _letters_for(given: str | Path | DeadLetters | None, spool: Spool | None) ->
 
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
+
+
+def _wait_for(changed: threading.Condition, predicate: Callable[[], bool], timeout: float | None) -> None:
+    """Wait until something holds, at most so many seconds, and let no signal wait for the end of that."""
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while not changed.wait_for(predicate, min(_LONGEST_WAIT, _left(deadline))) and _left(deadline):
+        continue

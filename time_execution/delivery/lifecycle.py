@@ -6,12 +6,14 @@ Nothing is registered by importing this module; the first delivery that is track
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +51,8 @@ class Closable(Protocol):
 
 
 _tracked: dict[int, weakref.ref[Any]] = {}
+_ending: set[int] = set()
+"""This process, by its id, while it closes its deliveries since it ends; a child that is forked then is another."""
 
 
 def track(delivery: Closable) -> None:
@@ -93,22 +97,34 @@ def _close_all_of_pool(**_: Any) -> None:
 
 
 def close_all() -> None:
-    """Close every open delivery, all against one clock, and say on stderr what could not be delivered.
+    """Close every open delivery as the process ends, all against one clock, and say what could not be delivered.
 
-    One that stands behind another is closed by that, which may have more to send until then.
+    One that stands behind another is closed by that, which may have more to send until then. Ctrl-C ends the waiting,
+    and so does any handler of a signal that raises; that of `install_sigterm` does not.
     """
     deliveries = [delivery for delivery in tracked() if not delivery.is_closed()]
     behind = {id(getattr(delivery, "backend", None)) for delivery in deliveries}
     deliveries = [delivery for delivery in deliveries if id(delivery) not in behind]
-    began = time.monotonic()
-    for delivery in deliveries:
-        delivery.begin_close()
-    for delivery in deliveries:
-        delivery.close(max(0.0, began + delivery.shutdown_timeout - time.monotonic()))
+    _ending.add(os.getpid())
+    for longest in (math.inf, 0.0):
+        try:
+            _close(deliveries, longest)
+        except (KeyboardInterrupt, SystemExit):
+            continue  # once more, without waiting: what is left goes to the spool, or is counted
+        break
+    _ending.discard(os.getpid())
     lost = sum(delivery.undelivered() for delivery in deliveries)
     if lost and sys.stderr is not None:
         with suppress(ValueError, OSError):  # closed by whoever ends the process
             print(f"time_execution: {lost} metric{'s' * (lost != 1)} could not be delivered at exit", file=sys.stderr)  # noqa: T201
+
+
+def _close(deliveries: Sequence[Closable], longest: float) -> None:
+    began = time.monotonic()
+    for delivery in deliveries:
+        delivery.begin_close()
+    for delivery in deliveries:
+        delivery.close(min(longest, max(0.0, began + delivery.shutdown_timeout - time.monotonic())))
 
 
 def _after_fork() -> None:
@@ -116,12 +132,25 @@ def _after_fork() -> None:
         delivery.after_fork()
 
 
+def is_terminated_at_will() -> bool:
+    """Return whether this process is a child that its parent ends by SIGTERM whenever it likes.
+
+    That is how multiprocessing ends daemonic children, those of a ``Pool`` among them. Not so where the signal has a
+    handler, from `install_sigterm` for instance.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or not process.current_process().daemon:
+        return False
+    return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def install_sigterm() -> None:
     """Make SIGTERM end the process the ordinary way, so that what is queued is delivered.
 
     The handler raises `SystemExit` in the main thread with status 143, as a shell reports it; a handler that was
     there before is called first, and decides: when it returns, the process ends as said, unless it was one that
-    ignores the signal. Takes no lock. Call it once, from the main thread.
+    ignores the signal. A signal that comes while the process ends already, and delivers, changes nothing. Takes no
+    lock. Call it once, from the main thread.
 
     Raises:
         RuntimeError: When called from another thread.
@@ -134,6 +163,8 @@ def install_sigterm() -> None:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() in _ending:
+            return
         if callable(previous):
             previous(number, frame)
         raise SystemExit(128 + number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from time_execution.formats.redaction import Redactor
 MAX_AGE = 300.0
 MAX_AGE_WITH_SPOOL = 3600.0
 _LONGEST = 86_400.0
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 _redactor = Redactor(max_text=200)
 
@@ -45,6 +47,7 @@ class Failure:
         text: The class name, and of the exception's own words those that are safe to show.
         after: The least pause in seconds that the server asked for, or None.
         denied: Whether asking again soon is pointless, so that the longest pause applies at once.
+        is_lasting: Whether waiting a moment is pointless, so that nobody who ends waits: refused, or no room on a disk.
         is_obscure: Whether it may be the fault of a single metric as well as of the backend.
     """
 
@@ -53,6 +56,7 @@ class Failure:
     text: str
     after: float | None = None
     denied: bool = False
+    is_lasting: bool = False
     is_obscure: bool = False
 
 
@@ -65,8 +69,10 @@ def understand(exc: BaseException) -> Failure:
         return Failure(Verdict.REJECT, reason, text)
     if isinstance(exc, BackendThrottled):
         return Failure(Verdict.RETRY, reason, text, after=seconds_of(exc.retry_after))
-    plain_outage = isinstance(exc, (BackendUnavailable, OSError))
-    return Failure(Verdict.RETRY, reason, text, denied=isinstance(exc, BackendDenied), is_obscure=not plain_outage)
+    is_obscure = not isinstance(exc, (BackendUnavailable, OSError))  # else a plain outage
+    denied = isinstance(exc, BackendDenied)
+    is_lasting = denied or any(getattr(each, "errno", None) in _NO_ROOM for each in (exc, exc.__cause__))
+    return Failure(Verdict.RETRY, reason, text, denied=denied, is_lasting=is_lasting, is_obscure=is_obscure)
 
 
 @lru_cache(maxsize=256)

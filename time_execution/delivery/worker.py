@@ -94,7 +94,7 @@ class Worker:
         self.thread: threading.Thread | None = None
         self.failures = self._sent_before = 0
         self.stopping = self.finished = False
-        self._is_starting = self._has_sent = self._died = self._hopeless = False
+        self._is_starting = self._has_sent = self._died = self._hopeless = self._is_lasting = False
         self._sleeping = True
         self._due_at: float | None = None
         self._retry_at = self._idle_at = -math.inf
@@ -142,6 +142,7 @@ class Worker:
     def hurry(self) -> None:
         """Send what waits at once, even in the middle of a pause after a failure."""
         self._retry_at = -math.inf
+        self._is_lasting = False  # it is tried once more
         self.wake()
         self._channel.changed.notify_all()
 
@@ -152,7 +153,8 @@ class Worker:
 
     def is_done(self) -> bool:
         """Whether nothing more will be delivered, now or ever."""
-        return self.stopping or self._hopeless or self.parked()
+        is_in_vain = self._channel.closed and self._is_lasting
+        return self.stopping or self._hopeless or is_in_vain or self.parked()
 
     def stop(self) -> None:
         """Tell the thread to close the backend and end; what it is doing right now no longer counts.
@@ -356,6 +358,7 @@ class Worker:
         self, *, stored: int, failed: int, kept: Sequence[Entry], failure: Failure | None, after: float | None
     ) -> None:
         channel = self._channel
+        self._is_lasting = failure is not None and failure.is_lasting
         if failure is not None:
             channel.ledger.last_error = failure.text
         if stored and not self._has_sent:
