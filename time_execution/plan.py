@@ -60,6 +60,7 @@ class Plan:
         "_outlet",
         "_sample_rate",
         "_sinks",
+        "_tells",
         "_template",
         "append",
         "channel",
@@ -79,6 +80,7 @@ class Plan:
         chain = self._chain = Chain(target.hooks(values), series=target.name, raises=values.raise_errors)
         self._hook = chain.first
         self._outlet = self._sinks.first
+        self._tells = False
         self.eager = bool(chain.links) or self._sinks.has_direct
         useless = not (self.eager or self._sinks.channels)
         self.skip = useless or not values.enabled or not _is_wanted(target.name, values.include, values.exclude)
@@ -181,6 +183,8 @@ class Plan:
         exception: BaseException | None,
         fields: dict[str, Any] | None,
     ) -> None:
+        if self._tells and (fields := self.own_fields(started, call, exception)) is None:
+            return
         metric = self._eager_metric(span, fields)
         place = this_thread.place
         before, place.within = place.within, IN_HOOKS
@@ -191,6 +195,13 @@ class Plan:
             self._sinks.put_inside(metric, place)
         finally:
             place.within = before
+
+    def own_fields(self, started: Any, call: Call, exception: BaseException | None) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the fields that a source adds, once for each call; None when there is nothing to hand over.
+
+        Asked of plans that say so by `_tells`, whose blocks have no fields beside.
+        """
+        return {}
 
     def _eager_metric(self, span: Span, fields: dict[str, Any] | None) -> dict[str, Any]:
         """Return the metric of a call that just ended, as hooks and direct backends see it."""
@@ -270,6 +281,8 @@ class Plan:
             or not (exception is None or issubclass(type(exception), Exception))
         ):
             self.finish(started, span, call, response=response, exception=exception, fields=fields)
+            return
+        if self._tells and (fields := self.own_fields(started, call, exception)) is None:
             return
         metric = self._eager_metric(span, fields)
         hooks = AsyncHooks()

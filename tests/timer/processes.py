@@ -53,12 +53,10 @@ def by_processes(method, processes, calls):
 
 
 def by_pool(method, processes, calls):
-    """Let a pool share out the calls, and end it as its with statement does: by killing."""
+    """Let a pool share out the calls, whose ``with`` statement ends its processes by SIGTERM."""
     context = multiprocessing.get_context(method)
     with context.Pool(processes) as pool:
         pool.starmap(many, [(number, calls // 10) for number in range(10 * processes)])
-        pool.close()
-        pool.join()
     many("parent", calls)
 
 

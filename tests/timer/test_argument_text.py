@@ -132,6 +132,63 @@ def test_secrets_inside_values_are_masked():
     assert "token_count=5" in shown
 
 
+SECRET_NAMES = [
+    "ghp_" + "h" * 36,
+    "password=hunter2",
+    "Authorization: Bearer hunter2hunter2",
+    "x" * 250 + " pw=hunter2",
+]
+
+
+@pytest.mark.parametrize("value", [1, "x", None, [1]])
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_secrets_inside_names_are_masked(name, value):
+    """What a call gives to ``**kwargs`` has names of its own, which come from anywhere."""
+    shown = text_of(**{name: value}, other=5)
+    assert "hunter2" not in shown
+    assert "hhhh" not in shown
+    assert "**" in shown
+    assert shown.endswith(", other=5")
+
+
+def test_names_are_bounded_in_length_and_number():
+    """Names that a call makes up take a bounded part of the record, however many and however long they are."""
+    shown = text_of(**{"x" * 2_000_000: 1}, y=2)
+    assert shown.startswith("xxx")
+    assert shown.endswith(", y=2")
+    assert len(shown) < 400
+    few, many = ({f"k{number}": number for number in range(count)} for count in (100, 101))
+    assert text_of(**few).endswith("k99=99")
+    assert text_of(**many) == f"{text_of(**few)}, …[101 arguments]"
+    texts = {f"k{number}": "x" * MAX_TEXT for number in range(100)}
+    assert len(text_of(**texts)) < 3 * MAX_TEXT
+
+
+def test_hundred_thousand_arguments_take_hardly_longer_than_a_hundred():
+    """What nobody will read is not made."""
+    arguments = {f"k{number}": "x" * 900 for number in range(100_000)}
+
+    def measure():
+        started = time.perf_counter()
+        argument_text(arguments, max_length=None, sanitize=NO_SANITIZER)
+        return time.perf_counter() - started
+
+    assert least(measure, 0.005) <= 0.005
+
+
+def test_names_of_a_class_of_their_own_are_not_asked():
+    """A name may be an object of a class that extends str, and nothing of that is called."""
+
+    class Name(str):
+        __slots__ = ()
+        __format__ = __str__ = __repr__ = __len__ = __getitem__ = __eq__ = lambda *_: 1 / 0
+        __hash__ = str.__hash__
+
+    arguments = {Name("size"): 5, Name("password"): 5, Name("x" * 300): "y"}
+    shown = argument_text(arguments, max_length=None, sanitize=NO_SANITIZER)
+    assert shown.startswith("size=5, password=***, xxx")
+
+
 def test_length_is_that_of_each_argument():
     """max_length cuts each argument by itself, its name aside, and says so by a mark."""
     assert text_of(max_length=4, a="abcdef", long_name="abcdef", n=12) == "a='abc…, long_name='abc…, n=12"

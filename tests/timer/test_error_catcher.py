@@ -11,22 +11,10 @@ from datetime import timedelta
 import pytest
 
 from tests.kept import Kept
+from tests.timer.raising import fail, raised_by
 from tests.timer.written import ERROR_FIELDS
 from time_execution import flush, settings
 from time_execution.timer import ErrorCatcher
-
-
-def fail(message, password=""):
-    raise ValueError(message)
-
-
-def raised_by(function, *args, **kwargs):
-    """Call and return what is raised, of whatever class."""
-    try:
-        function(*args, **kwargs)
-    except BaseException as exc:
-        return exc
-    return None
 
 
 def test_line_has_these_fields_in_this_order(written):
@@ -41,7 +29,7 @@ def test_record_describes_the_exception(written):
     """Function, moment, type, message, traceback and arguments are those of the call that raised."""
     raised_by(written.catcher()(fail), "not so", password="x")
     (record,) = written.errors()
-    assert record["function"] == f"{__name__}.fail"
+    assert record["function"] == f"{fail.__module__}.fail"
     assert (record["type"], record["message"]) == ("ValueError", "not so")
     assert record["arguments"] == "message='not so', password=***"
     assert record["traceback"].startswith("Traceback (most recent call last):\n")

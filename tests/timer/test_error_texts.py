@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import time
 
 import pytest
 
 from tests.kept import Kept
+from tests.timer.raising import fail, raised_by
 from time_execution import flush, settings, stats
-
-
-def fail(message, password=""):
-    raise ValueError(message)
-
-
-def raised_by(function, *args, **kwargs):
-    """Call and return what is raised, of whatever class."""
-    try:
-        function(*args, **kwargs)
-    except BaseException as exc:
-        return exc
-    return None
-
 
 SECRETS = [
     "password=hunter2",
@@ -180,6 +168,125 @@ def test_hostile_class_of_an_exception_is_not_asked(written):
     with contextlib.suppress(Odd):
         work()
     assert written.errors() == []
+
+
+class Meta(type):
+    """The class of a class, which has its own idea of its names once they are asked for by a call."""
+
+    is_asked = False
+
+    def __getattribute__(cls, name):
+        if Meta.is_asked and name in {"__module__", "__name__", "__qualname__"}:
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=Meta):
+    """An exception that nobody may ask for the name of its class."""
+
+
+class Text:
+    """No text, and nothing that can be compared or shown."""
+
+    __eq__ = __format__ = __repr__ = __str__ = lambda *_: 1 / 0
+    __hash__ = None
+
+
+class Nowhere(Exception):
+    """An exception whose class says that it is in no module."""
+
+    __module__ = Text()
+
+
+@pytest.mark.parametrize("kind", [Nameless, Nowhere])
+@pytest.mark.parametrize("way", ["timer", "catcher"])
+def test_class_that_does_not_tell_its_name_changes_nothing(written, monkeypatch, kind, way):
+    """The same exception passes, and is told by the name that the interpreter knows; what else there is is kept."""
+    error = kind("no")
+
+    @getattr(written, way)()
+    def work(n):
+        raise error
+
+    monkeypatch.setattr(Meta, "is_asked", True)
+    assert raised_by(work, 5) is error
+    monkeypatch.undo()
+    assert (error.__cause__, error.__context__) == (None, None)
+    (record,) = written.timings() or written.errors()
+    assert record["arguments"] == "n=5"
+    assert record.get("outcome", record.get("type")).endswith(kind.__qualname__)
+    assert record.get("message", "no") == "no"
+
+
+class Silent(Exception):
+    """An exception that cannot be asked for anything."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+class Doubtful(Exception):
+    """An exception that is neither true nor false."""
+
+    def __bool__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("kind", [Silent, Doubtful])
+def test_exception_whose_chain_cannot_be_told_is_told_by_its_frames(written, kind):
+    """What the interpreter's own way of printing trips over has the frames of the call, without ours, and its class."""
+    error = kind("no")
+
+    @written.catcher()
+    @written.timer()
+    def work():
+        raise error
+
+    assert raised_by(work) is error
+    (record,) = written.errors()
+    assert (record["message"], record["arguments"]) == ("no", "")
+    first, *_, last = record["traceback"].splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", f"{__name__}.{kind.__name__}")
+    assert "in work" in record["traceback"]
+    assert "wrapper.py" not in record["traceback"]
+    assert stats()["errors"]["hook"] == {"traceback of an exception: RuntimeError": 1}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal")
+def test_what_a_signal_handler_raises_amid_a_text_passes(written):
+    """An alarm that was set around the call ends it, also while the exception says what it is."""
+
+    class TimeIsUpError(Exception):
+        pass
+
+    def strike(*_):
+        raise TimeIsUpError
+
+    class Slow(Exception):
+        def __str__(self):
+            signal.raise_signal(signal.SIGUSR1)
+            return "slow"
+
+    @written.catcher()
+    def work():
+        raise Slow
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    try:
+        assert isinstance(raised_by(work), TimeIsUpError)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_failing_text_is_counted(written):
+    """Who wonders about a message finds out that the exception's own code failed, and how often."""
+
+    class Broken(Exception):
+        def __str__(self):
+            raise ZeroDivisionError
+
+    raised_by(written.catcher()(lambda: (_ for _ in ()).throw(Broken)))
+    assert stats()["errors"]["hook"] == {"str() of an exception: ZeroDivisionError": 1}
 
 
 def test_huge_message_is_cut(written):

@@ -344,3 +344,32 @@ def test_two_timers_have_two_ids(written):
     counts = Counter(ids(written.timings()))
     assert sorted(counts.values()) == [1, 1]
     assert written.errors()[0]["call_id"] in counts
+
+
+def test_sanitizer_that_calls_the_function_takes_no_id(written):
+    """What a sanitizer calls is no part of the call that it cleans texts for, which keeps its id."""
+    busy = []
+
+    def clean(text):
+        if not busy:
+            busy.append(1)
+            call(failing)
+            busy.clear()
+        return text
+
+    failing = written.timer(sanitize_func=clean, results_format=None)(written.catcher()(fail))
+    call(failing, 5)
+    assert len(ids(written.timings())) == 1
+    assert ids(written.timings()) == ids(written.errors())
+
+
+def test_sanitizer_that_ends_the_program_leaves_no_id_behind(written):
+    """An interrupt before a call begins passes, and the next call has an id of its own."""
+
+    def clean(text):
+        raise KeyboardInterrupt
+
+    caught = written.catcher()(fail)
+    with pytest.raises(KeyboardInterrupt):
+        written.timer(sanitize_func=clean, results_format=None)(caught)(5)
+    assert call_id._handed_over.get() is None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import time
 
 import pytest
 
+from tests.faults.disks import fill, small_disk
 from tests.timer.written import Written
 from time_execution import flush, stats
 
@@ -20,13 +23,8 @@ def work(number):
 @pytest.fixture
 def disk(tmp_path):
     """A disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no permission to mount a disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def counted():
@@ -81,14 +79,7 @@ def test_function_goes_on_while_the_disk_is_full(disk):
     """No call fails or waits; with room again what waited is written, and nothing is unaccounted for."""
     written = Written(disk / "logs")
     timed = written.catcher()(written.timer()(work))
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
+    filler = fill(disk)
     for number in range(300):
         assert timed(number) == number
     with pytest.raises(ValueError, match="-1"):
@@ -120,6 +111,52 @@ def test_records_that_no_disk_takes_are_counted(disk):
         lines -= name.endswith("csv") and lines > 0
         assert found["delivered"] == lines < 1000
         assert found["delivered"] + sum(found["dropped"].values()) == 1000
+
+
+def test_end_does_not_wait_for_room(disk):
+    """A program that ends with its disk full tries once more, says how many records are lost, and is gone."""
+    fill(disk)
+    code = f"""
+from time_execution.timer import Timer
+
+@Timer(log_to_console=False, log_dir={str(disk / "logs")!r})
+def work():
+    pass
+
+for _ in range(5):
+    work()
+"""
+    started = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stderr
+    assert time.monotonic() - started < 15
+    assert "10 metrics" in told
+
+
+def test_end_does_not_wait_for_a_folder_that_is_none(written):
+    """What is refused now is refused in half a minute, so closing tries once more and counts."""
+    timer = written.timer()
+    timed = timer(work)
+    written.folder.parent.mkdir(exist_ok=True)
+    written.folder.write_text("in the way")
+    timed(1)
+    started = time.monotonic()
+    for queue in timer.outputs:
+        queue.close()
+    assert time.monotonic() - started < 10
+    assert [queue.stats()["dropped"] for queue in timer.outputs] == [{"shutdown": 1}] * 2
+
+
+def test_room_that_is_made_before_the_end_is_used(disk):
+    """Records that found no room, and were not tried since, are written when the queues are closed."""
+    written = Written(disk / "logs")
+    timer = written.timer()
+    filler = fill(disk)
+    timer(work)(1)
+    assert flush(0.5) is False
+    filler.unlink()
+    for queue in timer.outputs:
+        queue.close(20)
+    assert counted() == (2, 0, 0)
 
 
 def test_folder_that_becomes_a_file_costs_records_only(written):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import pickle
 import traceback
+import weakref
 
-import cloudpickle
 import pytest
 
 from tests.child import printed_by
+from time_execution import settings
 from time_execution.timer import Timer
+
+cloudpickle = pytest.importorskip("cloudpickle")
 
 
 def plain(a: int, b: str = "x", *, c: bytes = b"") -> str:
@@ -302,3 +306,89 @@ def test_timer_pickles_with_its_options(written):
     assert written.arguments() == ["text='ab…"] * 2
     assert {record["function"] for record in written.timings()} == {"series"}
     assert {record["rss_bytes"] for record in written.timings()} == {None}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("way", ["timer", "catcher"])
+def test_a_callable_that_changes_its_mind_is_called(written, way, enabled):
+    """What stands for something else, and does so no more when it is called, is looked at when it is decorated."""
+
+    class Proxy:
+        __name__ = __qualname__ = "proxy"
+        is_bound = True
+
+        def __getattr__(self, name):
+            if not self.is_bound:
+                raise RuntimeError("it stands for nothing any more")
+            raise AttributeError(name)
+
+        def __call__(self):
+            return 5
+
+    proxy = Proxy()
+    measured = (written.timer() if way == "timer" else written.catcher())(proxy)
+    proxy.is_bound = False
+    with settings(enabled=enabled):
+        assert measured() == 5
+
+
+class Argument:
+    """Something that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("kind", ["function", "generator", "coroutine", "asynchronous generator"])
+@pytest.mark.parametrize("order", ["timer", "catcher", "catcher above", "timer above"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_a_call_is_kept(written, kind, order, fails):
+    """Arguments and exceptions are gone with their last user, without waiting for the garbage collector."""
+    timer, catcher = written.timer(), written.catcher()
+    decorators = {"timer": [timer], "catcher": [catcher], "catcher above": [timer, catcher]}
+    measured, step = stepped(kind, fails=fails)
+    for decorator in decorators.get(order, [catcher, timer]):
+        measured = decorator(measured)
+
+    def once():
+        argument = Argument()
+        with contextlib.suppress(ValueError, StopIteration, StopAsyncIteration):
+            step(measured, argument)
+        return weakref.ref(argument)
+
+    once()  # what is kept from a first call, such as the lines of a source file, is not meant
+    gc.collect()
+    gc.disable()
+    try:
+        assert once()() is None
+    finally:
+        gc.enable()
+
+
+def stepped(kind, *, fails):
+    """Return a function of a kind, and what runs a call of it to its end without an event loop, which keeps things."""
+
+    def function(argument):
+        if fails:
+            raise ValueError(argument)
+
+    def generator(argument):
+        yield argument
+        function(argument)
+
+    async def coroutine(argument):
+        function(argument)
+
+    async def asynchronous_generator(argument):
+        yield argument
+        function(argument)
+
+    def steps_of(measured, argument):
+        generated = measured(argument)
+        for _ in range(2):
+            with contextlib.suppress(StopIteration):
+                generated.asend(None).send(None)
+
+    return {
+        "function": (function, lambda measured, argument: measured(argument)),
+        "generator": (generator, lambda measured, argument: list(measured(argument))),
+        "coroutine": (coroutine, lambda measured, argument: measured(argument).send(None)),
+        "asynchronous generator": (asynchronous_generator, steps_of),
+    }[kind]

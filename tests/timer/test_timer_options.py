@@ -42,14 +42,16 @@ WRONG = [
 WRONG_FOR_TIMERS = [
     ({"track_resources": None}, "track_resources"),
     ({"results_format": "xlsx"}, "results_format"),
-    ({"results_format": "CSV"}, "results_format"),
+    ({"results_format": "CVS"}, r"results_format: expected 'csv', 'parquet' or None, got 'CVS'"),
     ({"results_format": ["csv"]}, "results_format"),
     ({"results_format": False}, "results_format"),
     ({"log_dir": ""}, "log_dir"),
     ({"log_dir": None}, "log_dir"),
     ({"log_dir": b"logs"}, "log_dir"),
     ({"log_dir": 5}, "log_dir"),
-    ({"log_dir": "a\0b"}, "path"),
+    ({"log_dir": "a\0b"}, "Timer: log_dir: timing.log must be the path of a file, not a text with NUL in it"),
+    ({"log_dir": __file__}, "Timer: log_dir: timing.log must be the path of a file that can be .* is no folder"),
+    ({"log_dir": __file__, "log_to_file": False}, "Timer: log_dir: timing_results.csv must be the path of a file that"),
     ({"name": ""}, "name"),
     ({"name": 5}, "name"),
 ]
@@ -57,7 +59,8 @@ WRONG_FOR_CATCHERS = [
     ({"error_log_file": ""}, "error_log_file"),
     ({"error_log_file": 5}, "error_log_file"),
     ({"error_log_file": b"x"}, "error_log_file"),
-    ({"error_log_file": "a\0b"}, "path"),
+    ({"error_log_file": "a\0b"}, "ErrorCatcher: error_log_file must be the path of a file, not a text with NUL in it"),
+    ({"error_log_file": "/"}, "ErrorCatcher: error_log_file must be the path of a file, not a folder"),
 ]
 
 
@@ -83,6 +86,17 @@ def test_wrong_values_are_refused_by_a_catcher(options, named):
     """The same for what only a catcher takes."""
     with pytest.raises(ConfigurationError, match=named):
         ErrorCatcher(**options)
+
+
+@pytest.mark.parametrize("name", ["csv", "CSV", "Parquet"])
+def test_table_is_named_in_any_case(tmp_path, name):
+    """As upstream took it; a word that names none is shown, a text that is no word is not."""
+    Timer(log_to_console=False, log_dir=tmp_path, results_format=name)(echo)("a")
+    assert flush(20)
+    assert (tmp_path / f"timing_results.{name.lower()}").exists()
+    for wrong, told in (("xlsx", "'xlsx'"), ("a b", "a str"), ("x" * 30, "a str"), ("", "an empty str"), (5, "an int")):
+        with pytest.raises(ConfigurationError, match=f"expected 'csv', 'parquet' or None, got {told}$"):
+            Timer(log_dir=tmp_path, results_format=wrong)
 
 
 def test_missing_parentheses_are_told():
@@ -159,6 +173,17 @@ def test_timers_with_equal_options_share_their_files(written):
         written.timer()(echo)(number)
     assert len(written.timings()) == 5
     assert len(stats()["backends"]) == 2
+
+
+def test_timings_and_errors_do_not_share_a_file(tmp_path):
+    """Whoever comes second is told, whichever it is."""
+    for name, first, second in (("a", Timer, ErrorCatcher), ("b", ErrorCatcher, Timer)):
+        where = {Timer: {"log_dir": tmp_path / name}, ErrorCatcher: {"error_log_file": tmp_path / name / "timing.log"}}
+        kept = first(log_to_console=False, **where[first])
+        with pytest.raises(ConfigurationError, match=r"timing\.log is written to already"):
+            second(log_to_console=False, **where[second])
+        assert kept.outputs
+    assert len(Timer(log_to_file=False, log_to_console=False, log_dir=tmp_path / "b").outputs) == 1  # its table
 
 
 def test_timers_with_other_options_for_one_file_are_refused(written):

@@ -6,6 +6,8 @@ import csv
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -14,6 +16,7 @@ from tests.backends.line_files import ENVIRONMENT, lines_of, older_files
 from tests.child import printed_by
 from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution import flush
+from time_execution.timer import output
 
 MAX_BYTES = 50_000
 
@@ -121,6 +124,29 @@ def test_workers_import_nothing(tmp_path):
         "assert flush(20)\nprint(sorted(set(sys.modules) - before))\n"
     )
     assert printed_by(code) == ["[]"]
+
+
+def test_a_file_that_hangs_holds_up_one_call_in_a_while(written, monkeypatch):
+    """Where each call waits for its record, as in a pool's child, it does so for a second at most, and not each."""
+    gate, write_many = threading.Event(), output.RecordLog.write_many
+
+    def when_it_opens(log, metrics):
+        assert gate.wait(20)
+        write_many(log, metrics)
+
+    monkeypatch.setattr(output, "is_terminated_at_will", lambda: True)
+    monkeypatch.setattr(output.RecordLog, "write_many", when_it_opens)
+    timed = written.timer(results_format=None)(lambda: None)
+    gate.set()
+    timed()
+    assert len(lines_of(written.folder / "timing.log")) == 1  # nobody flushed
+    gate.clear()
+    began = time.monotonic()
+    for _ in range(20):
+        timed()
+    took = time.monotonic() - began
+    gate.set()
+    assert 0.9 < took < 2.5
 
 
 @needs_fork

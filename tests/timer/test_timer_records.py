@@ -307,3 +307,31 @@ def test_many_timers_cost_one_descriptor(written):
     assert len(written.timings()) == 101
     assert len(list(FD.iterdir())) <= descriptors
     assert len(forking._functions) == functions
+
+
+def test_memory_that_cannot_be_read_is_none(written):
+    """Where the kernel does not tell, a record says so, and not that there was none; before the call or after it."""
+    for readings in ((0, 0), (0, 4096), (4096, 0), (4096, 12288)):
+        timer = written.timer()
+        timer.read_rss = iter(readings).__next__
+        timer(len)("x")
+    found = [(record["memory_change_bytes"], record["rss_bytes"]) for record in written.timings()]
+    assert found == [(None, None), (None, 4096), (None, None), (8192, 12288)]
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x"])
+def test_sanitizer_that_returns_what_claims_to_be_a_text_lets_nothing_through(written, odd):
+    """A result counts as what it is, not as what it says that it is."""
+
+    class Claim:
+        @property
+        def __class__(self):
+            if odd is None:
+                raise RuntimeError
+            return type(odd)
+
+    timed = written.timer(sanitize_func=lambda text: Claim())(lambda n: n)
+    assert timed(5) == 5
+    (record,) = written.timings()
+    assert record["arguments"] == "<sanitizer failed>"
+    assert None not in record.values()

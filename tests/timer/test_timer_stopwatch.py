@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
 from contextlib import ExitStack
 
 import pytest
@@ -102,11 +104,11 @@ def test_forgotten_starts_do_not_pile_up(written):
     timer = written.timer()
 
     def forget():
-        for _ in range(1000):
+        for _ in range(3000):
             timer.start()
         return len(timer_module._running.get())
 
-    assert contextvars.copy_context().run(forget) <= 101
+    assert contextvars.copy_context().run(forget) <= 1001
     assert written.folder.exists() is False
 
 
@@ -231,3 +233,61 @@ def test_module_and_nested_functions_have_readable_names(written):
     assert local.endswith("inner")
     assert "<" not in local
     assert script == "script"
+
+
+def test_deep_recursions_are_timed_at_each_level(written):
+    """A block in a function that calls itself has a record for each call, as deep as programs go."""
+    timer = written.timer(name="down")
+
+    def down(n):
+        with timer:
+            if n:
+                down(n - 1)
+
+    down(300)
+    assert len(written.timings()) == 301
+    assert stats()["errors"]["hook"] == {}
+
+
+def test_block_that_is_not_entered_is_not_stopped(written):
+    """Where the program is ended while a clock is started, the block around that is stopped, and not the other."""
+    stopped = []
+
+    def interrupted(func_kwargs, **_):
+        if timer_module._running.get()[1:]:
+            raise KeyboardInterrupt
+        stopped.append((yield))
+
+    timer = written.timer(name="outer")
+    with settings(hooks=[interrupted]), timer:
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+        assert stopped == []
+    assert len(stopped) == len(written.timings()) == 1
+    with pytest.raises(RuntimeError, match="without start"):
+        timer.stop()
+
+
+def test_clock_keeps_no_task_alive(written):
+    """A task that goes on in the background has a copy of its maker's context, but not the maker."""
+    timer, makers = written.timer(), []
+
+    async def background(ended):
+        await ended.wait()
+
+    async def maker(ended):
+        makers.append(weakref.ref(asyncio.current_task()))
+        with timer:
+            return asyncio.create_task(background(ended))
+
+    async def main():
+        ended = asyncio.Event()
+        task = await asyncio.create_task(maker(ended))
+        await asyncio.sleep(0)
+        gc.collect()
+        assert makers[0]() is None
+        ended.set()
+        await task
+
+    asyncio.run(main())
+    assert len(written.timings()) == 1

@@ -14,8 +14,10 @@ import pytest
 import time_execution as package
 from tests.patience import least
 from tests.timer.written import ERROR_FIELDS
-from time_execution import time_execution
+from time_execution import settings, time_execution
+from time_execution.profiler import profile
 from time_execution.timer.traceback_text import traceback_text
+from time_execution.tracker import ProcessTracker
 
 _PACKAGE = package.__path__[0]
 
@@ -218,6 +220,28 @@ def test_secret_where_a_long_text_is_cut_is_masked_whole(written):
     assert "api_key=***" in text
     assert part not in text
     assert "min" not in text.replace("<!>", "")
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "generator", "async generator", "awaitable"])
+@pytest.mark.parametrize("way", ["tracker", "part", "profiler"])
+def test_frames_of_other_sources_are_left_out(written, kind, way):
+    """Nor does it show how it is tracked or profiled, though the timer knows nothing of either."""
+    tracker = ProcessTracker(output=[].append)
+    source = {"tracker": tracker, "part": tracker.track, "profiler": profile}[way]
+
+    def measured(function):
+        return function if isinstance(function, type) else written.catcher()(source(function))
+
+    text = caught_text(written, kinds_of_callables(measured)[kind])
+    assert "in plain" in text
+    assert _PACKAGE not in text
+
+
+def test_frames_that_raise_themselves_are_told(written):
+    """An error that this package raises is told with its place, as that of any other library is."""
+    text = caught_text(written, written.catcher()(lambda: settings.configure(backends=5)))
+    assert text.count(_PACKAGE) > 1
+    assert "in configure\n" in text
 
 
 @pytest.mark.serial

@@ -7,20 +7,24 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from time_execution.formats.redaction import MASK, REDACTOR
-from time_execution.formats.snapshot import snapshot
+from time_execution.formats.redaction import LONGEST_WORD, MASK, REDACTOR
+from time_execution.formats.snapshot import MAX_BYTES, MAX_TEXT, snapshot
 from time_execution.formats.timestamp import to_iso
 
 if TYPE_CHECKING:
     from time_execution.timer.sanitizing import Sanitizing
 
 _MANY = 100
-_SHORT = 1000
+_LONGEST_NAME = 256
+# What is counted for brackets and quotes before they show, some for each of the levels that a copy has.
+_SLACK = 128
 _WORD = 1 << 63
 _CUT = "…"
+# What a copy may take for each character that is shown, of empty texts most, and for a few values beside.
+_BYTES_EACH = 32
+_BYTES_MORE = 4096
 
 _redact_text = REDACTOR.redact_text
-_is_secret = lru_cache(4096)(REDACTOR.is_secret)
 
 
 def argument_text(arguments: dict[str, Any], *, max_length: int | None, sanitize: Sanitizing) -> str:
@@ -28,36 +32,62 @@ def argument_text(arguments: dict[str, Any], *, max_length: int | None, sanitize
 
     Plain values are shown as Python writes them. What has more than a hundred items is told by its type and length, a
     data frame or an array by its type and shape, an object of any other class by its class. Secrets are masked, by
-    name and by shape.
+    name and by shape. Of more than a hundred arguments, or of more than a record takes, the first are shown. What will
+    not be shown is hardly looked at: secrets are looked for up to the cut, and as far beyond it as one may reach.
 
     Args:
-        arguments: By parameter name.
+        arguments: By name; those that a call has of its own, for ``**kwargs``, may hold anything.
         max_length: Cut the text of each argument to so many characters, after it was sanitized; None for no such cut.
         sanitize: Is handed each argument as ``name=text``.
     """
-    texts = []
-    for name, value in arguments.items():
+    texts: list[str] = []
+    size = 0
+    # A sanitizer may look for something that lies across the cut, or make what comes before it shorter.
+    longest_value = MAX_TEXT if max_length is None else max_length + (LONGEST_WORD if sanitize.function else 0)
+    for given, value in arguments.items():
+        if len(texts) == _MANY or size > MAX_TEXT:
+            texts.append(f"…[{len(arguments)} arguments]")
+            break
+        key = given if type(given) is str else str.__str__(given)  # of a class of its own, whose code is not run
+        name, is_secret = (_name_text if len(key) <= _LONGEST_NAME else _long_name_text)(key)
         # What most arguments are, without another call.
-        is_small = type(value) is int and -_WORD < value < _WORD and not _is_secret(name)
-        text = f"{name}={value}" if is_small else f"{name}={_value_text(name, value)}"
+        is_small = type(value) is int and -_WORD < value < _WORD and not is_secret
+        if is_small:
+            text = f"{name}={value}"
+        else:
+            room = min(longest_value, max(1, MAX_TEXT - size))
+            text = f"{name}={_value_text(key, value, is_secret=is_secret, room=room)}"
         if sanitize.function is not None:
             text = sanitize(text)
         if max_length is not None and len(text) > (longest := len(name) + 1 + max_length):
             text = text[:longest] + _CUT
         texts.append(text)
+        size += len(text)
     return ", ".join(texts)
 
 
-def _value_text(name: str, value: Any) -> str:
+@lru_cache(4096)
+def _name_text(name: str) -> tuple[str, bool]:
+    """Return a name as it may be shown, and whether what it stands for is a secret."""
+    return _redact_text(name), REDACTOR.is_secret(name)
+
+
+def _long_name_text(name: str) -> tuple[str, bool]:
+    """Do the same for a name that is too long to be kept."""
+    return _redact_text(name, max_text=_LONGEST_NAME), REDACTOR.is_secret(name)
+
+
+def _value_text(name: str, value: Any, *, is_secret: bool, room: int) -> str:
     kind = type(value)
-    if not _is_secret(name):
+    if not is_secret:
         if value is None or kind is float or kind is bool:
             return repr(value)
-        if kind is str and len(value) <= _SHORT:
-            return repr(_redact_text(value))
+        if kind is str:
+            return repr(_redact_text(value, max_text=room))
         if _is_container(kind) and len(value) > _MANY:
             return f"<{kind.__name__} of {len(value)}>"
-    clean = REDACTOR.redact({name: snapshot(value)})[name]
+    copy = snapshot(value, max_bytes=min(MAX_BYTES, room * _BYTES_EACH + _BYTES_MORE))
+    (clean,) = REDACTOR.redact({name: copy}, max_total=room + len(name) + _SLACK).values()
     if type(clean) is datetime:
         return to_iso(clean)
     # What stands for a value is no text of the caller's, and needs no quotes.

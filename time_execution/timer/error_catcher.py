@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from time_execution.argument_check import check_counts, check_switches
 from time_execution.config import expect
 from time_execution.decorator import decorate
+from time_execution.file_path import to_file
 from time_execution.formats.redaction import REDACTOR
 from time_execution.guard import Failed, Step, Untouched
 from time_execution.hooks.exception import qualified_name
@@ -20,9 +20,16 @@ from time_execution.timer import call_id, output, record
 from time_execution.timer.argument_text import argument_text
 from time_execution.timer.callee import CAUGHT, TIMED
 from time_execution.timer.inside_hooks import attempt
-from time_execution.timer.recorded import RecordedPlan, RecordedTarget, Told
+from time_execution.timer.pickled import pickled
+from time_execution.timer.recorded import RecordedPlan, RecordedTarget
 from time_execution.timer.sanitizing import Sanitizing
-from time_execution.timer.traceback_text import MOST, message_text, traceback_text, without_middle
+from time_execution.timer.traceback_text import (
+    MOST,
+    frames_text,
+    message_text,
+    traceback_text,
+    without_middle,
+)
 from time_execution.types import NAME, TIMESTAMP, Metric
 
 if TYPE_CHECKING:
@@ -33,6 +40,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F")
 
+NO_TEXT = "<its str() failed>"
+"""The message of an exception that cannot say what it is, which is counted."""
+
+_OWN = frozenset(("max_arg_length", "sanitize", "outputs", "_made_with"))
 DEFAULT_PATH = os.path.join("logs", "error.log")  # noqa: PTH118 - a text, which messages and users read
 
 
@@ -46,7 +57,10 @@ class ErrorCatcher:
     the settings. ``KeyboardInterrupt``, ``SystemExit`` and ``CancelledError`` are no errors of a function.
 
     Thread-safe and fork-safe, and complete with any number of processes on one file. The calling thread never waits
-    for a file or a terminal: records are queued and a worker writes them.
+    for the log or a terminal: records are queued and a worker writes them. The exception is a daemonic child of
+    multiprocessing, as in a ``Pool``, whose parent ends it by SIGTERM when it likes: unless that signal has a handler,
+    a record is in the log before the call returns, or a second has passed. To tell a traceback it reads the source
+    files, as the interpreter does that prints one; they are kept in memory from then on.
 
     Args:
         log_to_console: Write records as lines of JSON to the standard error stream.
@@ -58,11 +72,13 @@ class ErrorCatcher:
         sanitize_func: Is handed the message, the traceback and each argument (as ``name=text``), and returns what may
             be written. Should it fail, ``<sanitizer failed>`` is written, and that is counted. What looks like a secret
             is masked before.
-        max_arg_length: Cut the text of each argument to so many characters; None leaves ordinary texts whole.
+        max_arg_length: Cut the text of each argument to so many characters, which also bounds what it costs; None
+            leaves texts whole up to 16 384 characters in all.
         gzip_backups: Compress older logs: ``error.log.1.gz`` is the latest.
 
     Raises:
-        ConfigurationError: When an argument is wrong, the file can never be written, or is in use with other options.
+        ConfigurationError: When an argument is wrong, the file can never be written, or is in use with other options or
+            for other records.
 
     Example:
         >>> @ErrorCatcher(log_to_console=False, error_log_file=getfixture("tmp_path") / "error.log")
@@ -95,7 +111,9 @@ class ErrorCatcher:
         given = DEFAULT_PATH if error_log_file is None else error_log_file
         path = output.absolute(given, "the path of a file", where="ErrorCatcher: error_log_file")
         options = output.checked(max_bytes=max_bytes, backup_count=backup_count, gzip_backups=gzip_backups)
-        log = output.log_file(path, **options) if log_to_file else None
+        if log_to_file:
+            to_file(path, key="ErrorCatcher: error_log_file")
+        log = output.log_file(path, record.ERROR_COLUMNS, **options) if log_to_file else None
         console = output.console() if log_to_console else None
         self.outputs = tuple(each for each in (log, console) if each is not None)
         where = {"log_to_console": log_to_console, "log_to_file": log_to_file, "error_log_file": path}
@@ -114,17 +132,24 @@ class ErrorCatcher:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments; the file is opened anew by the process that loads it."""
-        return partial(ErrorCatcher, **self._made_with), ()
+        return pickled(self, ErrorCatcher, self._made_with, _OWN)
 
 
 class CatcherPlan(RecordedPlan):
     """What is done for calls of a caught function: nothing, unless one raises."""
 
-    __slots__ = ("_step",)
+    __slots__ = ("_message_of", "_parts", "_traceback_of")
 
     def __init__(self, target: CatcherTarget, snapshot: Snapshot) -> None:
         super().__init__(target, snapshot)
-        self._step = Step(self._read, kind="hook", label="ErrorCatcher", raises=snapshot.values.raise_errors)
+        self._message_of = Step(message_text, kind="hook", label="str() of an exception", raises=False)
+        self._traceback_of = Step(traceback_text, kind="hook", label="traceback of an exception", raises=False)
+        parts = {record.MESSAGE: self._message, record.TRACEBACK: self._traceback, record.ARGUMENTS: self._arguments}
+        raises = snapshot.values.raise_errors
+        # Each on its own: an exception that cannot be told does not keep its arguments from being told.
+        self._parts = [
+            (field, Step(part, kind="hook", label="ErrorCatcher", raises=raises)) for field, part in parts.items()
+        ]
         for absent in (snapshot.values.duration_field, "sample_rate"):  # an event has neither
             self._template.pop(absent, None)
 
@@ -151,34 +176,38 @@ class CatcherPlan(RecordedPlan):
         metric[NAME] = record.ERROR_SERIES
         return metric
 
-    def tell_of(self, started: Any, call: Call, exception: BaseException | None) -> Told | None:
+    def own_fields(self, started: Any, call: Call, exception: BaseException | None) -> dict[str, Any] | None:
         """Return what there is to say of an exception; None of a call that returned, or was ended from outside."""
         begun: _Begun = started
         if begun.call_id is not None:  # should no `Timer` below have taken it
             call_id.forget(begun.call_id)
         if exception is None or not issubclass(type(exception), Exception):
             return None
-        told = Told()
+        told: dict[str, Any] = {}
         told[record.CALL_ID] = begun.call_id or call_id.new_id()
         told[record.FUNCTION] = self._target.name
         told[record.ERROR_TYPE] = qualified_name(type(exception))
         with Untouched(exception):
-            found = attempt(self._step, exception, call)
-        if not isinstance(found, Failed):
-            told.update(found)
+            for field, part in self._parts:
+                text = attempt(part, exception, call)
+                told[field] = None if type(text) is Failed else text
         return told
 
-    def _read(self, exception: Exception, call: Call) -> dict[str, Any]:
-        """Return the texts of an exception, clean."""
+    def _message(self, exception: Exception, call: Call) -> str:  # noqa: ARG002 - one shape for all parts
+        found = self._message_of.attempt(exception)
+        sanitize: Sanitizing = self._target.source.sanitize
+        return sanitize(NO_TEXT if type(found) is Failed else REDACTOR.redact_text(found))
+
+    def _traceback(self, exception: Exception, call: Call) -> str:  # noqa: ARG002 - see above
+        found = self._traceback_of.attempt(exception)
+        text: str = frames_text(exception) if type(found) is Failed else found
+        return without_middle(self._target.source.sanitize(REDACTOR.redact_text(text, max_text=MOST)))
+
+    def _arguments(self, exception: Exception, call: Call) -> str:  # noqa: ARG002 - see above
         func, args, kwargs = call
         catcher = self._target.source
         arguments = self._target.callee(func).bind(args, kwargs)
-        message, way = message_text(exception), traceback_text(exception)
-        return {
-            record.MESSAGE: catcher.sanitize(REDACTOR.redact_text(message)),
-            record.TRACEBACK: without_middle(catcher.sanitize(REDACTOR.redact_text(way, max_text=MOST))),
-            record.ARGUMENTS: argument_text(arguments, max_length=catcher.max_arg_length, sanitize=catcher.sanitize),
-        }
+        return argument_text(arguments, max_length=catcher.max_arg_length, sanitize=catcher.sanitize)
 
 
 class CatcherTarget(RecordedTarget):

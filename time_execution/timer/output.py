@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from time_execution.backends.files.line_file import LineFileBackend
 from time_execution.backends.stream import StreamBackend
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.config import expect
+from time_execution.delivery.lifecycle import is_terminated_at_will
 from time_execution.exceptions import BackendRejected, BackendUnavailable
 from time_execution.formats.json import document
 from time_execution.formats.snapshot import snapshot_metric
@@ -36,6 +38,9 @@ _CONSOLE_DELAY = 0.05
 # Many processes that end at once write a burst each, in turn.
 _FILE_EXIT = 30.0
 _CONSOLE_EXIT = 2.0
+# For a record to be in the files, where the process may be ended at any moment; and after it was not.
+_LONGEST_WAIT = 1.0
+_PAUSE = 10.0
 _CONSOLE = "stderr"
 # What may end a line, for one reader or another, or tell a terminal something.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -97,7 +102,10 @@ class RecordStream(StreamBackend):
 
 
 class RecordOutput(QueuedBackend):
-    """Turns metrics into records, and queues each for every output. Thread-safe; never waits.
+    """Turns metrics into records, and queues each for every output. Thread-safe.
+
+    Never waits, but where the parent process ends this one at will: there a record that is in memory is as good as
+    lost, so whoever makes it waits until it is in the files, one second at most.
 
     Args:
         record: Makes the record.
@@ -108,7 +116,9 @@ class RecordOutput(QueuedBackend):
         self, record: Callable[[Mapping[str, Any]], dict[str, Any]], outputs: Sequence[ThreadedBackend]
     ) -> None:
         self._record = record
+        self._outputs = outputs
         self._others = outputs[1:]
+        self._no_wait_before = 0.0
         self.channel = outputs[0].channel
 
     def write_many(self, metrics: Sequence[Metric]) -> None:
@@ -122,6 +132,17 @@ class RecordOutput(QueuedBackend):
         for other in self._others:
             other.channel.offer(record.copy(), size)
         self.channel.offer(record, size)
+        if is_terminated_at_will():
+            self._settle()
+
+    def _settle(self) -> None:
+        """Wait until the files have what was queued; not for a while after that took too long."""
+        now = time.monotonic()
+        if now < self._no_wait_before:
+            return
+        late = [output for output in self._outputs if not output.settle(_LONGEST_WAIT)]
+        if late:
+            self._no_wait_before = now + _PAUSE
 
 
 def _one_line(cell: Any) -> Any:
@@ -163,13 +184,18 @@ def checked(*, max_bytes: int, backup_count: int, gzip_backups: bool) -> dict[st
     return {"max_bytes": max_bytes, "backup_count": backup_count, "gzip_backups": gzip_backups}
 
 
-def log_file(path: Path, **options: Any) -> ThreadedBackend:
-    """Return the one way of this process to a log file; options are those of `RecordLog`.
+def log_file(path: Path, holds: Collection[str], **options: Any) -> ThreadedBackend:
+    """Return the one way of this process to a log file.
+
+    Args:
+        path: Of the file.
+        holds: The fields of its records; others do not share it.
+        options: Those of `RecordLog`.
 
     Raises:
         ConfigurationError: As `RecordLog` does, or when the file is in use with other options.
     """
-    return _file(path, options, lambda: RecordLog(path, **options))
+    return _file(path, (options, *holds), lambda: RecordLog(path, **options))
 
 
 def csv_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
@@ -178,7 +204,7 @@ def csv_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
     Raises:
         ConfigurationError: When no file can ever be written at the path, or it is in use otherwise.
     """
-    return _file(path, ("csv", *columns), lambda: RecordTable(path, tuple(columns)))
+    return _file(path, ("csv", *columns), lambda: RecordTable(path, tuple(columns), move_aside=True))
 
 
 def parquet_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
@@ -190,7 +216,7 @@ def parquet_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
     """
     from time_execution.backends.files import ParquetBackend  # noqa: PLC0415 - needs pyarrow
 
-    return _file(path, ("parquet", *columns), lambda: ParquetBackend(path, columns))
+    return _file(path, ("parquet", *columns), lambda: ParquetBackend(path, columns, move_aside=True))
 
 
 def _file(path: Path, options: object, make: Callable[[], BaseMetricsBackend]) -> ThreadedBackend:

@@ -9,13 +9,8 @@ from time_execution.plan import Plan, Target
 from time_execution.timer.callee import Callee
 
 if TYPE_CHECKING:
-    from time_execution.hooks.chain import Call, Started
-    from time_execution.plan import Span
+    from time_execution.hooks.chain import Call
     from time_execution.settings import Snapshot
-
-
-class Told(dict[str, Any]):
-    """The fields of a record, which are made once for each call."""
 
 
 class RecordedPlan(Plan):
@@ -26,48 +21,18 @@ class RecordedPlan(Plan):
     def __init__(self, target: RecordedTarget, snapshot: Snapshot) -> None:
         super().__init__(target, snapshot)
         self._target = target
-        self.eager = True
+        self.eager = self._tells = True
         self.telling = self.version = 0  # no call takes a shorter way
 
     @abstractmethod
-    def tell_of(self, started: Any, call: Call, exception: BaseException | None) -> Told | None:
-        """Return the fields of a call that just ended; None when there is nothing to record.
+    def own_fields(self, started: Any, call: Call, exception: BaseException | None) -> dict[str, Any] | None:
+        """Return the fields of the record of a call that just ended; None when there is nothing to record.
 
         Args:
             started: What `begin` returned.
             call: The function and its arguments.
             exception: What it raised.
         """
-
-    def finish(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,
-    ) -> None:
-        """Add the fields of the record to the metric, run the hooks, and hand it to the backends and the files."""
-        told = fields if type(fields) is Told else self.tell_of(started, call, exception)
-        if told is not None:
-            super().finish(started, span, call, response=response, exception=exception, fields=told)
-
-    async def finish_async(
-        self,
-        started: Started | None,
-        span: Span,
-        call: Call,
-        *,
-        response: Any = None,
-        exception: BaseException | None = None,
-        fields: dict[str, Any] | None = None,  # noqa: ARG002 - the signature of every plan
-    ) -> None:
-        """Do what `finish` does, awaiting asynchronous hooks."""
-        told = self.tell_of(started, call, exception)
-        if told is not None:
-            await super().finish_async(started, span, call, response=response, exception=exception, fields=told)
 
 
 class RecordedTarget(Target):
@@ -98,10 +63,13 @@ class RecordedTarget(Target):
         """Leave the trace besides what every wrapper gets."""
         super().mark(wrapper)
         setattr(wrapper, self.trace, True)
+        self._callee = Callee(self.func)  # looked at now, and not amid a call: it may be anything
 
     def callee(self, func: Any) -> Callee:
         """Return what is known of the function."""
         callee = self._callee
         if callee is None or callee.func is not func:
-            callee = self._callee = Callee(func)
+            callee = Callee(func)
+            if func is self.func:  # and no stretch of code, each of which has an object of its own
+                self._callee = callee
         return callee

@@ -45,16 +45,17 @@ class Sanitizing:
         wanted, is_right = "a callable that takes a text and returns one", function is None or callable(function)
         expect(wanted, function, where=f"{where}: sanitize_func", is_right=is_right)
         self.function = function
+        self._label = label_of(function)
 
     def __call__(self, text: str) -> str:
         """Return the clean text, or what says that cleaning failed, which is counted as a hook's fault."""
         if self.function is None:
             return text
-        label = label_of(self.function)
-        step = Step(self.function, kind="hook", label=label, raises=current().values.raise_errors)
+        step = Step(self.function, kind="hook", label=self._label, raises=current().values.raise_errors)
         found: Any = attempt(step, text)
-        if isinstance(found, str):
+        kind = type(found)  # and not what an object says that it is
+        if issubclass(kind, str):
             return str.__str__(found)
-        if not isinstance(found, Failed):
-            faults.count("hook", label, "returned no text")
+        if kind is not Failed:
+            faults.count("hook", self._label, "returned no text")
         return FAILED

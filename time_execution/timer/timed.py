@@ -12,7 +12,7 @@ from time_execution.hooks.exception import qualified_name
 from time_execution.timer import call_id, output, record
 from time_execution.timer.argument_text import argument_text
 from time_execution.timer.callee import CAUGHT, TIMED
-from time_execution.timer.recorded import RecordedPlan, RecordedTarget, Told
+from time_execution.timer.recorded import RecordedPlan, RecordedTarget
 from time_execution.types import TIMESTAMP
 
 if TYPE_CHECKING:
@@ -43,44 +43,45 @@ class TimerPlan(RecordedPlan):
     def begin(self, call: Call) -> Started | None:
         """Start the hooks that run around the call, and look at the machine last."""
         begun = _Begun(super().begin(call) or ()) if self._chain.has_generators else _Begun()
+        begun.call_id = begun.arguments = begun.rss = begun.shared_by = None
         self._look.attempt(begun, call)
+        if begun.shared_by is not None:  # not before: a sanitizer may call the same function, or end the program
+            call_id.hand_over(begun.call_id, begun.shared_by, CAUGHT)
         return begun
 
     def _begin(self, begun: _Begun, call: Call) -> None:
         func, args, kwargs = call
         timer, callee = self._target.source, self._target.callee(func)
         begun.call_id = call_id.take(callee.innermost, TIMED) or call_id.new_id()
-        begun.arguments = begun.rss = None
-        begun.is_handed_over = callee.is_caught
         if callee.is_caught:
-            call_id.hand_over(begun.call_id, callee.innermost, CAUGHT)
+            begun.shared_by = callee.innermost
         arguments = callee.bind(args, kwargs)
         begun.arguments = argument_text(arguments, max_length=timer.max_arg_length, sanitize=timer.sanitize)
         if timer.read_rss is not None:
             begun.rss = timer.read_rss()
             begun.cpu = time.process_time_ns()
 
-    def _end(self, begun: _Begun) -> Told:
+    def _end(self, begun: _Begun) -> dict[str, Any]:
         read_rss, before = self._target.source.read_rss, begun.rss
         cpu = change = rss = None
         if before is not None:
             cpu = (time.process_time_ns() - begun.cpu) / 1_000_000
-            rss = read_rss()
-            change = rss - before if before and rss else None  # 0 is what could not be read
-        if begun.is_handed_over:
+            rss = read_rss() or None  # 0 is what could not be read
+            change = rss - before if before and rss else None
+        if begun.shared_by is not None:
             call_id.forget(begun.call_id)
-        told = Told()
-        told[record.CALL_ID] = begun.call_id
+        told: dict[str, Any] = {}
+        told[record.CALL_ID] = begun.call_id or call_id.new_id()
         told[record.CPU_MS] = cpu
         told[record.MEMORY_CHANGE_BYTES] = change
         told[record.RSS_BYTES] = rss
         told[record.ARGUMENTS] = begun.arguments
         return told
 
-    def tell_of(self, started: Any, call: Call, exception: BaseException | None) -> Told:  # noqa: ARG002 - of errors
+    def own_fields(self, started: Any, call: Call, exception: BaseException | None) -> dict[str, Any]:  # noqa: ARG002 - of errors
         """Return the fields that the pipeline's metric has not."""
         found = self._look_again.attempt(started)
-        told = Told() if isinstance(found, Failed) else found
+        told: dict[str, Any] = {} if isinstance(found, Failed) else found
         if exception is None:
             told[record.OUTCOME] = record.OK
         else:
@@ -108,12 +109,16 @@ class TimerTarget(RecordedTarget):
 
 
 class _Begun(dict[Any, Any]):
-    """The hooks that were started, and what was found before the call."""
+    """The hooks that were started, and what was found before the call; None where looking failed.
 
-    __slots__ = ("arguments", "call_id", "cpu", "is_handed_over", "rss")
+    Attributes:
+        shared_by: The innermost function of the call, where an `ErrorCatcher` below is to have the same id.
+    """
 
-    call_id: str
-    is_handed_over: bool
+    __slots__ = ("arguments", "call_id", "cpu", "rss", "shared_by")
+
+    call_id: Any
+    shared_by: Any
     arguments: str | None
     rss: int | None
     cpu: int

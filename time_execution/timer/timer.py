@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,10 +15,12 @@ from time_execution.argument_check import check_counts, check_switches
 from time_execution.block import Block
 from time_execution.config import expect
 from time_execution.decorator import decorate
+from time_execution.file_path import to_file
 from time_execution.guard import faults
 from time_execution.memory import rss_reader
 from time_execution.naming import name_of
 from time_execution.timer import call_id, output, record
+from time_execution.timer.pickled import pickled
 from time_execution.timer.sanitizing import Sanitizing
 from time_execution.timer.timed import TimerTarget
 
@@ -34,9 +36,10 @@ F = TypeVar("F")
 LOG_NAME = "timing.log"
 RESULTS_NAMES = {"csv": "timing_results.csv", "parquet": "timing_results.parquet"}
 
+_OWN = frozenset(("max_arg_length", "sanitize", "read_rss", "name", "outputs", "_made_with", "_targets"))
 _ELSEWHERE = "left in another thread or task"
 _MAX_TARGETS = 1000
-_MAX_RUNNING = 100  # what nobody stops is forgotten
+_MAX_RUNNING = 1000  # what nobody stops is forgotten; recursions go as deep
 _running: ContextVar[tuple[tuple[Timer, Block, object], ...]] = ContextVar("time_execution.timer.running", default=())
 """What was started in this context and not stopped, oldest first, and where; a timer may be in it more than once."""
 
@@ -53,18 +56,22 @@ class Timer:
 
     Thread-safe and fork-safe, and complete with any number of processes on one folder; what a process has measured is
     written when it ends. The calling thread never waits for a file or a terminal: records are queued, up to 100 000 of
-    them, and a worker writes them within 0.2 seconds.
+    them, and a worker writes them within 0.2 seconds. The exception is a daemonic child of multiprocessing, as in a
+    ``Pool``, whose parent ends it by SIGTERM when it likes: unless that signal has a handler, a record is in the files
+    before the call returns, or a second has passed.
 
     Args:
         log_to_console: Write records as lines of JSON to the standard error stream.
         log_to_file: Write records as lines of JSON to ``timing.log``.
         track_resources: Measure CPU time and memory; without, these fields are None.
-        max_arg_length: Cut the text of each argument to so many characters; None leaves ordinary texts whole. What
-            is huge is summarised in any case, and what looks like a secret is masked.
+        max_arg_length: Cut the text of each argument to so many characters, which also bounds what it costs; None
+            leaves texts whole up to 16 384 characters in all. What is huge is summarised in any case, and what looks
+            like a secret is masked.
         sanitize_func: Is handed each argument as ``name=text`` and returns what may be written. Should it fail,
             ``<sanitizer failed>`` is written, and that is counted.
         results_format: The table of results: ``csv`` for ``timing_results.csv``, ``parquet`` for
-            ``timing_results.parquet`` (needs pyarrow, the ``parquet`` extra), None for no table.
+            ``timing_results.parquet`` (needs pyarrow, the ``parquet`` extra), None for no table. A file there that has
+            other columns is moved to ``timing_results.csv.before-<n>``, once, and that is logged.
         log_dir: The folder of all these files; made with the first record. A relative one is that of this moment.
         max_bytes: ``timing.log`` turns over rather than grow beyond so many bytes.
         backup_count: Keep so many older ones: ``timing.log.1`` is the latest.
@@ -72,8 +79,8 @@ class Timer:
         name: Stands for the name of the function, and for that of the function that calls `start`.
 
     Raises:
-        ConfigurationError: When an argument is wrong, a file can never be written, or another timer of this process
-            writes the same file with other options.
+        ConfigurationError: When an argument is wrong, a file can never be written, or this process writes it already
+            with other options or other records.
         MissingExtraError: When the table, or on other systems than Linux the memory, needs what is not installed.
 
     Example:
@@ -108,6 +115,7 @@ class Timer:
         self.sanitize = Sanitizing(sanitize_func, where="Timer")
         given: Any = name
         is_name = given is None or (isinstance(given, str) and bool(given))
+        results_format = _table_format(results_format)
         expect("a text that is not empty", name, where="Timer: name", is_right=is_name)
         self.read_rss = rss_reader() if track_resources else None
         self.name = name
@@ -126,7 +134,7 @@ class Timer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments; the files are opened anew by the process that loads it."""
-        return partial(Timer, **self._made_with), ()
+        return pickled(self, Timer, self._made_with, _OWN)
 
     def __call__(self, func: F) -> F:
         """Return the measured form of a callable; one timer may decorate many.
@@ -141,6 +149,7 @@ class Timer:
         """Start the clock, for the record that `stop` writes; its function is the caller.
 
         May be nested. What is started belongs to this thread or task: others may use the same timer at the same time.
+        Of more than 1000 clocks that nobody stopped, the oldest are forgotten.
         """
         self._start(_caller())
 
@@ -178,8 +187,13 @@ class Timer:
                 self._targets.clear()
             target = self._targets[name] = TimerTarget(None, name, self)
         block = Block(name, {}, target=target)
-        _running.set((*_running.get()[-_MAX_RUNNING:], (self, block, _here())))
-        block.__enter__()
+        others = _running.get()[-_MAX_RUNNING:]
+        _running.set((*others, (self, block, _here())))
+        try:
+            block.__enter__()
+        except BaseException:  # nobody stops what did not start
+            _running.set(others)
+            raise
 
     def _stop(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -198,13 +212,13 @@ class Timer:
 
 
 def _here() -> object:
-    """Return what tells this thread or task from one that began with a copy of its context."""
+    """Return what tells this thread or task from one that began with a copy of its context, and keeps no task alive."""
     current_task = getattr(sys.modules.get("asyncio"), "current_task", None)
     try:
         task = None if current_task is None else current_task()
     except RuntimeError:  # no loop runs in this thread
         task = None
-    return threading.get_ident() if task is None else task
+    return threading.get_ident() if task is None else weakref.ref(task)
 
 
 def _caller() -> str:
@@ -213,6 +227,19 @@ def _caller() -> str:
     code = frame.f_code
     module, function = frame.f_globals.get("__name__", "?"), getattr(code, "co_qualname", code.co_name)
     return f"{module}.{function}".replace("<locals>.", "").removesuffix(".<module>")
+
+
+def _table_format(given: Any) -> Any:
+    """Return the name of a format in lower case, as upstream took it, or None."""
+    wanted = given.lower() if isinstance(given, str) else given
+    is_known = wanted is None or (isinstance(wanted, str) and wanted in RESULTS_NAMES)
+    expect("'csv', 'parquet' or None", given, where="Timer: results_format", is_right=is_known, is_word=True)
+    return wanted
+
+
+def _file_in(folder: Path, name: str) -> Path:
+    """Return the path of a file, if it can ever be written."""
+    return to_file(folder / name, key=f"Timer: log_dir: {name}")
 
 
 def _outputs(
@@ -224,14 +251,12 @@ def _outputs(
     **options: Any,
 ) -> tuple[ThreadedBackend, ...]:
     """Return the queues of what a timer writes to."""
-    is_known = results_format is None or (isinstance(results_format, str) and results_format in RESULTS_NAMES)
-    expect("'csv', 'parquet' or None", results_format, where="Timer: results_format", is_right=is_known)
     outputs = []
     if log_to_file:
-        outputs.append(output.log_file(log_dir / LOG_NAME, **options))
+        outputs.append(output.log_file(_file_in(log_dir, LOG_NAME), record.TIMING_COLUMNS, **options))
     if results_format is not None:
         table = output.csv_file if results_format == "csv" else output.parquet_file
-        outputs.append(table(log_dir / RESULTS_NAMES[results_format], record.TIMING_COLUMNS))
+        outputs.append(table(_file_in(log_dir, RESULTS_NAMES[results_format]), record.TIMING_COLUMNS))
     if log_to_console:
         outputs.append(output.console())
     return tuple(outputs)

@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 
-from time_execution import construction, wrapper
 from time_execution.formats.snapshot import MAX_TEXT
+from time_execution.hooks.exception import qualified_name
+from time_execution.wrapper import wrap
 
-# As frames have it; a module's own path may be another.
-_OURS = frozenset(each.__code__.co_filename for each in (wrapper.wrap, construction.measure_construction))
+# Modules whose frames stand between the caller's own, by name: the wrappers of other sources are not known here.
+_MEASURING = ("wrapper.py", "construction.py", "_steps.py")
+_PACKAGE = wrap.__code__.co_filename.removesuffix("wrapper.py")  # as frames have it; a module's own path may be another
 MOST = 16 * MAX_TEXT
 """How much of a traceback is searched for secrets; longer ones, which the texts of exceptions make, end there."""
 
-_NO_TEXT = "<its str() failed>"
+_traceback_of: Callable[[BaseException], TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 # The beginning says where the call came from, the end what happened; what is between them may be a long recursion.
 _BEGINNING = MAX_TEXT // 4
 _END = MAX_TEXT // 2
 
 
 def message_text(exception: BaseException) -> str:
-    """Return what an exception says of itself; that is its own code, and may fail."""
-    try:
-        return str.__str__(str(exception))  # a text of its own class would be its code again
-    except Exception:  # noqa: BLE001 - anybody's code
-        return _NO_TEXT
+    """Return what an exception says of itself; that is its own code, and may raise anything."""
+    return str.__str__(str(exception))  # a text of its own class would be its code again
 
 
 def traceback_text(exception: BaseException) -> str:
     """Return the traceback as the interpreter prints it, with causes and contexts, without the frames of measuring.
 
-    Reads source files as the interpreter does.
+    Like the interpreter, it reads source files, and asks objects for names that might have been meant. That is others'
+    code, as is what exceptions say of themselves, and may raise anything.
     """
-    entries = _without_ours(exception.__traceback__)
+    entries = _without_ours(_traceback_of(exception))
     told = traceback.TracebackException(type(exception), exception, entries)
     _leave_out_ours(told)
     return "".join(told.format())
+
+
+def frames_text(exception: BaseException) -> str:
+    """Return its own frames with the name of its class, for one that cannot be told; runs no code of the class."""
+    frames = traceback.format_tb(_without_ours(_traceback_of(exception)))
+    return "".join(["Traceback (most recent call last):\n", *frames, f"{qualified_name(type(exception))}\n"])
 
 
 def without_middle(text: str) -> str:
@@ -49,7 +56,7 @@ def _without_ours(entry: TracebackType | None) -> TracebackType | None:
     """Return a copy without our frames, each of which would take as long to be told as one of the caller's."""
     kept = []
     while entry is not None:
-        if entry.tb_frame.f_code.co_filename not in _OURS:
+        if not _is_ours(entry.tb_frame.f_code.co_filename):
             kept.append(entry)
         entry = entry.tb_next
     copy = None
@@ -64,6 +71,10 @@ def _leave_out_ours(told: traceback.TracebackException) -> None:
         link = waiting.pop()
         if link is None:
             continue
-        stack = [frame for frame in link.stack if frame.filename not in _OURS]
+        stack = [frame for frame in link.stack if not _is_ours(frame.filename)]
         link.stack = traceback.StackSummary.from_list(stack)
         waiting += [link.__cause__, link.__context__, *(getattr(link, "exceptions", None) or ())]
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_PACKAGE) and file.endswith(_MEASURING)
