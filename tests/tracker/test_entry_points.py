@@ -31,10 +31,6 @@ class Failing:
         raise self.error
 
 
-def broken(text):
-    raise RuntimeError("the output is broken")
-
-
 # ---- ways to decorate ----------------------------------------------------------------------------------------------
 
 

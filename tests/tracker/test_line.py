@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import math
+import operator
 import threading
 
 import pytest
@@ -11,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tracker.lines import tracking
+from time_execution.tracker import ProcessTracker
 from time_execution.tracker import line as line_module
-from time_execution.tracker.line import MANY, Line, milliseconds
+from time_execution.tracker.line import IDENTIFIER, LATENCY, MANY, METRIC, Line, milliseconds
 
 NAMES = st.text(min_size=1, max_size=20)
 DURATIONS = st.integers(0, 10**17)
 SCALARS = st.one_of(
-    st.booleans(), st.text(max_size=30), st.integers(-(2**2048) + 1, 2**2048 - 1), st.floats(allow_nan=False), st.none()
+    st.booleans(),
+    st.text(max_size=30),
+    st.integers(-(2**2048) + 1, 2**2048 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
 )
 RESERVED = {"latencies", "metrics", "repeats"}
 
@@ -49,19 +55,66 @@ def expected(name, elapsed, parts, metrics, identifiers):
     name=NAMES,
     elapsed=DURATIONS,
     parts=st.lists(st.tuples(NAMES, DURATIONS), max_size=40),
-    metrics=st.dictionaries(NAMES, SCALARS.filter(lambda value: value not in {math.inf, -math.inf}), max_size=5),
+    metrics=st.dictionaries(NAMES, SCALARS, max_size=5),
     identifiers=st.dictionaries(NAMES.filter(lambda name: name not in RESERVED), st.text(max_size=9), max_size=3),
 )
 def test_line_is_what_json_makes_of_the_dict(name, elapsed, parts, metrics, identifiers):
     """Whatever the names, the durations and the values, the text is equal to that of `json.dumps`."""
     line = Line()
     for part, duration in parts:
-        assert line.add(quoted(part), duration)
-    line.notes.update(metrics)
-    line.notes.update({(name,): value for name, value in identifiers.items()})
+        assert line.add((quoted(part), duration, LATENCY))
+    for metric, value in metrics.items():
+        assert line.add((metric, value, METRIC))
+    for identifier, value in identifiers.items():
+        assert line.add((identifier, value, IDENTIFIER))
     text = line.text(quoted(name), elapsed)
     assert text == json.dumps(expected(name, elapsed, parts, metrics, identifiers))
     assert len(text.splitlines()) == 1
+
+
+CLASHING = st.sampled_from(["a", "b", '"a"', "metrics"])
+
+
+@given(
+    key=CLASHING,
+    parts=st.lists(st.tuples(CLASHING, DURATIONS), max_size=3),
+    notes=st.lists(st.tuples(CLASHING, SCALARS, st.sampled_from([METRIC, IDENTIFIER])), max_size=4),
+    number=st.sampled_from([0, 1, 10, MANY]),
+)
+def test_names_that_clash_stay_apart(key, parts, notes, number):
+    """A part, a metric and an identifier may have one name; of a name noted twice the last value counts."""
+    line = Line()
+    items = [*((quoted(part), duration, LATENCY) for part, duration in parts), *notes]
+    many = [(f"note {count}", count, METRIC) for count in range(number)]
+    for item in [*items, *many, *(notes if number else ())]:
+        assert line.add(item)
+    metrics = {name: value for name, value, kind in notes if kind is METRIC}
+    metrics |= {name: value for name, value, _ in many}
+    identifiers = {name: value for name, value, kind in notes if kind is IDENTIFIER}
+    text = line.text(quoted(key), 5_000)
+    found = expected(key, 5_000, parts, metrics, {})
+    members = [json.dumps({name: value})[1:-1] for name, value in [*found.items(), *identifiers.items()]]
+    assert text == f"{{{', '.join(members)}}}"
+
+
+@pytest.mark.parametrize(
+    ("noting", "at"),
+    [(ProcessTracker.set_metric, ("metrics", "done")), (ProcessTracker.set_identifier, ("done",))],
+)
+def test_notes_that_never_end_are_kept_by_name(noting, at):
+    """A loop that notes the same for ever keeps a bounded number of items, and the last value."""
+    tracker, lines = tracking()
+    lengths = []
+
+    @tracker
+    def main():
+        for number in range(3 * MANY):
+            noting(tracker, "done", number)
+        lengths.append(len(tracker._recorder.get()))
+
+    main()
+    assert lengths[0] <= MANY
+    assert functools.reduce(operator.getitem, at, lines.one) == 3 * MANY - 1
 
 
 @given(DURATIONS)
@@ -76,8 +129,8 @@ def test_any_number_of_latencies_is_summed_up_exactly(count):
     line = Line()
     parts = [(f"part {number % 7}", number * 1_000) for number in range(count)]
     for part, duration in parts:
-        line.add(quoted(part), duration)
-    assert len(line.finished) <= MANY
+        line.add((quoted(part), duration, LATENCY))
+    assert len(line) <= MANY
     assert json.loads(line.text('"main"', 5_000)) == expected("main", 5_000, parts, {}, {})
 
 
@@ -153,12 +206,12 @@ def test_summing_up_is_not_doubled_by_what_comes_in_between(monkeypatch):
         if not came:
             came.append(True)
             for _ in range(MANY + 5):
-                line.add('"late"', 1_000)
+                line.add(('"late"', 1_000, LATENCY))
         real(sums, key, elapsed)
 
     monkeypatch.setattr(line_module, "_add_up", interrupted)
     for _ in range(MANY + 1):
-        line.add('"early"', 1_000)
+        line.add(('"early"', 1_000, LATENCY))
     found = json.loads(line.text('"main"', 0))
     assert found["repeats"]["early"]["count"] == MANY + 1
     assert found["repeats"]["late"]["count"] == MANY + 5
@@ -172,9 +225,9 @@ def test_threads_that_add_to_one_line_lose_nothing():
     def add(number):
         ready.wait(10)
         for _ in range(2_000):
-            line.add('"shared"', 1_000)
-            line.add(f'"own {number}"', 2_000)
-            line.notes[f"own {number}"] = number
+            line.add(('"shared"', 1_000, LATENCY))
+            line.add((f'"own {number}"', 2_000, LATENCY))
+            line.add((f"own {number}", number, METRIC))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
     for thread in threads:

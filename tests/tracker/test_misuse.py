@@ -7,6 +7,7 @@ import contextvars
 import logging
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -111,6 +112,24 @@ def test_where_warnings_are_errors_the_work_is_done_all_the_same(way, caplog):
     (record,) = caplog.records
     assert "outside of an entry point" in record.message
     assert f"{__file__}, line " in record.message
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_in_a_thread_the_warning_says_how_to_start_one(way):
+    """A thread that an entry point starts has no context of its own; the warning there names what gives it one."""
+    tracker, lines = tracking()
+    use = uses_of(tracker)[way]
+
+    @tracker
+    def main():
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(use).result() == 5
+            assert pool.submit(contextvars.copy_context().run, use).result() == 5
+
+    with pytest.warns(RuntimeWarning, match=r"outside of an entry point.*copy_context\(\)\.run$") as caught:
+        main()
+    assert len(caught) == 1
+    assert len(lines.one) + len(lines.one["latencies"]) + len(lines.one["metrics"]) == 4  # once of the two
 
 
 def test_a_warning_names_the_line_that_calls():

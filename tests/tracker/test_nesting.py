@@ -7,25 +7,10 @@ import types
 
 import pytest
 
-from tests.tracker.lines import tracking
+from tests.tracker.lines import Lines, tracking
+from time_execution.tracker import ProcessTracker
 
 pytestmark = pytest.mark.usefixtures("configured")
-
-
-class Failing:
-    """An output that raises, and counts how often it was asked."""
-
-    def __init__(self, error):
-        self.error = error
-        self.calls = 0
-
-    def __call__(self, text):
-        self.calls += 1
-        raise self.error
-
-
-def broken(text):
-    raise RuntimeError("the output is broken")
 
 
 # ---- entry points within entry points, and generators --------------------------------------------------------------
@@ -56,6 +41,31 @@ def test_a_nested_entry_point_has_a_line_of_its_own_before_the_outer_one():
     assert [list(line["latencies"]) for line in lines.read] == [["part", "inner"], ["part", "after", "outer"]]
     assert [line["metrics"] for line in lines.read] == [{"which": "inner"}, {}]
     assert [line.get("id") for line in lines.read] == [None, 1]
+
+
+def test_an_output_that_fails_for_a_nested_entry_point_leaves_the_outer_line_in_its_place():
+    """What the outer entry point goes on with after it is in the outer line."""
+    lines = Lines()
+
+    def output(text):
+        lines.append(text)
+        if len(lines) == 1:
+            raise RuntimeError("the output is broken")
+
+    tracker = ProcessTracker(output)
+
+    @tracker
+    def inner():
+        pass
+
+    @tracker
+    def outer():
+        inner()
+        with tracker.timer("after"):
+            pass
+
+    outer()
+    assert [list(line["latencies"]) for line in lines.read] == [["inner"], ["after", "outer"]]
 
 
 def test_a_recursive_entry_point_has_a_line_for_each_call():

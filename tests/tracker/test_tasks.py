@@ -10,7 +10,8 @@ from functools import wraps
 
 import pytest
 
-from tests.tracker.lines import check_each, tracking
+from tests.tracker.lines import Lines, check_each, tracking
+from time_execution.tracker import ProcessTracker
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -113,9 +114,17 @@ def test_exceptions_of_coroutines_pass_unchanged():
     assert list(lines.one["latencies"]) == ["block", "part", "main"]
 
 
-def test_a_task_that_was_started_in_an_entry_point_has_lines_of_its_own_later():
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_task_that_was_started_in_an_entry_point_has_lines_of_its_own_later(failing):
     """An entry point that a background task calls after the one that started it has ended writes its line."""
-    tracker, lines = tracking()
+    lines = Lines()
+
+    def output(text):
+        lines.append(text)
+        if failing:
+            raise OSError("no more")
+
+    tracker = ProcessTracker(output)
 
     @tracker
     async def later():

@@ -6,7 +6,7 @@ from time import perf_counter_ns as clock
 from typing import TYPE_CHECKING
 
 from time_execution.settings import live
-from time_execution.tracker.line import MANY, Line
+from time_execution.tracker.line import LATENCY, MANY, Line
 from time_execution.tracker.tracked import Run
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class TimedBlock:
                 self._run.end(exception=exc)
             return
         tracked, elapsed = self.tracked, ended - self._started
-        if line.is_open and len(line.finished) < MANY:  # what `Line.add` would do
-            line.finished.append((tracked.key, elapsed))
+        if line.is_open and len(line) < MANY:  # what `Line.add` would do
+            line.append((tracked.key, elapsed, LATENCY))
         else:
             tracked.recorder.add(line, tracked.label, tracked.key, elapsed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
@@ -11,8 +12,10 @@ from time_execution.forking import on_fork
 from time_execution.guard import Step, Untouched, faults, label_of
 from time_execution.settings import current
 from time_execution.signature import shape_of
-from time_execution.tracker.line import Line, turn
+from time_execution.tracker.line import LATENCY, Item, Line, turn
 from time_execution.tracker.misuse import Misuse
+
+_MISSING = Token.MISSING
 
 
 class Recorder:
@@ -59,18 +62,24 @@ class Recorder:
 
     def warn_outside(self, name: str) -> None:
         """Warn that something is used where no entry point is open."""
-        self._misuse.tell(
-            f"{name!r} is used outside of an entry point, so no line shows it: "
-            "call it from a function that is decorated with the tracker itself"
-        )
+        advice = "call it from a function that is decorated with the tracker itself"
+        if threading.current_thread() is not threading.main_thread():
+            advice += ", and in a thread that such a function starts, by contextvars.copy_context().run"
+        self._misuse.tell(f"{name!r} is used outside of an entry point, so no line shows it: {advice}")
 
     def add(self, line: Line, name: str, key: str, elapsed: int) -> None:
         """Add a latency to a line; a warning where the entry point has ended meanwhile."""
-        if not line.add(key, elapsed):
+        if not line.add((key, elapsed, LATENCY)):
             self._misuse.tell(
                 f"{name!r} ended later than the entry point that it was started in, so no line shows it: "
                 "have the entry point wait for what it starts"
             )
+
+    def note(self, item: Item) -> None:
+        """Add what was noted by hand to the line of this context; a warning where none is open."""
+        line = self.get()
+        if line is None or not line.add(item):
+            self.warn_outside(item[0])
 
     def end(self, line: Line, token: Token[Line | None], key: str, elapsed: int) -> None:
         """Close a line and hand it to the output; what that raises is counted and logged.
@@ -85,15 +94,18 @@ class Recorder:
         line.is_open = False
         try:
             outer = token.old_value
-            if type(outer) is Line and outer.is_speaking:
+            if outer is not None and outer is not _MISSING and outer.is_speaking:
                 faults.count("hook", self.label, "reentrant")
             else:
                 self._call(line.text(key, elapsed))
-        except Exception as exc:  # noqa: BLE001 - answers for others' code, as `guard.Step` does; that would cost a call
-            self._fail(exc)
-        finally:
             line.is_speaking = False
-            self.step_out(token)
+        except BaseException as exc:  # noqa: BLE001 - what is no Exception, `_fail` raises again
+            self._fail(exc, line, token)
+            return
+        try:  # not `step_out`, whose call would show in what a line costs
+            self.leave(token)
+        except ValueError:
+            return  # as there
 
     def end_failed(self, line: Line, token: Token[Line | None], key: str, elapsed: int, exc: BaseException) -> None:
         """Do what `end` does for an entry point that raised, whose exception stays as it is."""
@@ -102,12 +114,21 @@ class Recorder:
 
     def step_out(self, token: Token[Line | None]) -> None:
         """Give a context back the line that it had before."""
-        try:  # not `contextlib.suppress`, which would show in what a line costs
+        try:
             self.leave(token)
         except ValueError:
             return  # a coroutine that was thrown away is closed in another context, which has no line of ours
 
-    def _fail(self, exc: Exception) -> None:
+    def _fail(self, exc: BaseException, line: Line, token: Token[Line | None]) -> None:
+        """Step out of a line that the output did not take, and count it.
+
+        Raises:
+            BaseException: What is no Exception, such as an interrupt; with `raise_errors` the others, too.
+        """
+        line.is_speaking = False
+        self.step_out(token)
+        if not isinstance(exc, Exception):
+            raise exc
         raises = current().values.raise_errors
         Step(self.output, kind="hook", label=self.label, raises=raises).fail(exc)
 

@@ -191,21 +191,23 @@ class Feed(NamedTuple):
 
 def _fields_of(line: Line | None) -> dict[str, Any] | None:
     """Return the texts among a line's metrics and its identifiers, which win where both have a name."""
-    if line is None or not line.notes:
+    noted = None if line is None else line.noted()
+    if noted is None:
         return None
-    texts = {name: value for name, value in line.metrics.items() if isinstance(value, str)}
-    return beside_core(texts | line.identifiers) or None
+    texts = {name: value for name, value in noted.metrics.items() if isinstance(value, str)}
+    return beside_core(texts | noted.identifiers) or None
 
 
 def _emit_numbers(line: Line | None) -> None:
     """Write a metric for each number among a line's metrics, with the identifiers as fields."""
-    if line is None or not line.notes:
+    noted = None if line is None else line.noted()
+    if noted is None or not noted.metrics:
         return
     snapshot = current()
     fields: dict[str, Any] = {HOSTNAME: snapshot.hostname, TIMESTAMP: datetime.now(timezone.utc)}
     if snapshot.values.origin is not None:
         fields[ORIGIN] = snapshot.values.origin
-    fields |= beside_core(line.identifiers)
-    for name, value in line.metrics.items():
+    fields |= beside_core(noted.identifiers)
+    for name, value in noted.metrics.items():
         if isinstance(value, (int, float)):
             emit(Metric({NAME: name, VALUE: int(value) if isinstance(value, bool) else value, **fields}, kind="value"))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from time_execution.decorator import decorate
 from time_execution.tracker.block import TimedBlock
+from time_execution.tracker.line import IDENTIFIER, MANY, METRIC
 from time_execution.tracker.recorder import Recorder
 from time_execution.tracker.value import REFUSED, WORD, free_name, nanoseconds, plain_name, plain_value
 from time_execution.tracker.wrapper import Entry, Part
 
 if TYPE_CHECKING:
     from time_execution.hooks.chain import Call
-    from time_execution.tracker.line import Scalar
+    from time_execution.tracker.line import Item
     from time_execution.tracker.tracked import Tracked
 
 # Quoted: no class method can be subscripted before Python 3.13.
@@ -169,18 +170,19 @@ class ProcessTracker:
             TypeError: When the name is no text, or the value none of these.
             ValueError: When the name is empty or one of those, or the value an integer of more than 2048 bits.
         """
-        kind = type(value)
-        plain: Scalar = value
+        form = type(value)
         if (
-            type(name) is not str or name in REFUSED or not (kind is str or (kind is int and -WORD < value < WORD))  # type: ignore[operator]
+            type(name) is str and name not in REFUSED and (form is str or (form is int and -WORD < value < WORD))  # type: ignore[operator]
         ):
-            where = "tracker.set_metric()"
-            name, plain = free_name(name, where), plain_value(value, where)
-        line = self._recorder.get()
-        if line is None or not line.is_open:
-            self._recorder.warn_outside(name)
+            item: Item = (name, value, METRIC)  # the most of them, checked without a call
         else:
-            line.notes[name] = plain
+            where = "tracker.set_metric()"
+            item = free_name(name, where), plain_value(value, where), METRIC
+        line = self._recorder.get()
+        if line is not None and line.is_open and len(line) < MANY:  # what `Line.add` would do
+            line.append(item)
+        else:
+            self._recorder.note(item)
 
     def set_identifier(self, name: str, value: bool | float | str) -> None:  # noqa: FBT001 - one of the values
         """Note what identifies the call, at the top level of the line; the last value of a name counts.
@@ -196,18 +198,19 @@ class ProcessTracker:
             TypeError: When the name is no text, or the value none of these.
             ValueError: When the name is empty or one of those, or the value an integer of more than 2048 bits.
         """
-        kind = type(value)
-        plain: Scalar = value
+        form = type(value)
         if (
-            type(name) is not str or name in REFUSED or not (kind is str or (kind is int and -WORD < value < WORD))  # type: ignore[operator]
+            type(name) is str and name not in REFUSED and (form is str or (form is int and -WORD < value < WORD))  # type: ignore[operator]
         ):
-            where = "tracker.set_identifier()"
-            name, plain = free_name(name, where), plain_value(value, where)
-        line = self._recorder.get()
-        if line is None or not line.is_open:
-            self._recorder.warn_outside(name)
+            item: Item = (name, value, IDENTIFIER)  # the most of them, checked without a call
         else:
-            line.notes[name,] = plain
+            where = "tracker.set_identifier()"
+            item = free_name(name, where), plain_value(value, where), IDENTIFIER
+        line = self._recorder.get()
+        if line is not None and line.is_open and len(line) < MANY:  # what `Line.add` would do
+            line.append(item)
+        else:
+            self._recorder.note(item)
 
     def __repr__(self) -> str:
         """Show what the output is called; its own text might tell secrets."""

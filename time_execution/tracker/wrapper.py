@@ -70,7 +70,7 @@ def _part_function(func: Callable[..., Any], tracked: Tracked) -> Callable[..., 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if tracked.idle != settings.version:
             return run(tracked, func, args, kwargs)
-        line = recorder.get()
+        line = recorder.get()  # not bound outside: what `pickle` takes by value may not hold a context variable
         if line is None or not line.is_open:
             recorder.warn_outside(label)
             return func(*args, **kwargs)
@@ -80,8 +80,8 @@ def _part_function(func: Callable[..., Any], tracked: Tracked) -> Callable[..., 
         finally:
             elapsed = clock() - started
             # What `Line.add` would do; it may have ended meanwhile.
-            if line.is_open and size(line.finished) < many:  # type: ignore[redundant-expr]
-                line.finished.append((key, elapsed))
+            if line.is_open and size(line) < many:  # type: ignore[redundant-expr]
+                line.append((key, elapsed, None))
             else:
                 recorder.add(line, label, key, elapsed)
 
@@ -104,8 +104,8 @@ def _part_coroutine(func: Callable[..., Any], tracked: Tracked) -> Callable[...,
             return await (func(*args, **kwargs) if kwargs else func(*args))
         finally:
             elapsed = clock() - started
-            if line.is_open and size(line.finished) < many:  # type: ignore[redundant-expr]
-                line.finished.append((key, elapsed))
+            if line.is_open and size(line) < many:  # type: ignore[redundant-expr]
+                line.append((key, elapsed, None))
             else:
                 recorder.add(line, label, key, elapsed)
 
