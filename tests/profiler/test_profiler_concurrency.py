@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from time_execution.profiler import Profiler, metrics
-from time_execution.profiler.tree import running
+from time_execution.profiler.tree import MethodTreeNode, running
 
 _DEADLINE = 30
 HERE = "test_profiler_concurrency"
@@ -175,6 +178,67 @@ def test_a_call_that_has_itself_called_again_keeps_its_context_short(own, collec
     asyncio.run(main())
     assert len(collector.records) == 100 + 99
     assert max(map(len, collector.methods)) < len(f"{HERE}:poll.nested.poll.nested.poll.nested")
+
+
+def test_a_call_that_has_itself_called_again_keeps_no_call_before_it(own):
+    """However often it does so, what is known of ended calls does not grow."""
+    living = []
+
+    @own.profile
+    def tick(turn):
+        if turn % 100 == 0:
+            gc.collect()
+            living.append(sum(type(each) is MethodTreeNode for each in gc.get_objects()))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(*((tick, turn - 1) if turn else (ended.set,)))
+
+    async def main():
+        asyncio.get_running_loop().call_soon(tick, 300)
+        await asyncio.wait_for(ended.wait(), _DEADLINE)
+
+    ended = asyncio.Event()
+    asyncio.run(main())
+    assert len(living) == 4
+    assert living[-1] <= living[0] + 2
+
+
+def test_callbacks_that_are_set_at_once_all_stay(own):
+    """None is lost to another that is set in another thread."""
+    names = ("before_root_func", "before_func", "after_func", "after_root_func")
+    barrier = threading.Barrier(len(names))
+
+    class Given(dict[str, Any]):
+        """Callbacks, while which are read others are set."""
+
+        def keys(self):
+            found = super().keys()
+            time.sleep(0.02)
+            return found
+
+        __iter__ = None
+
+    own.callbacks = Given()
+
+    def put(name):
+        barrier.wait(_DEADLINE)
+        setattr(own, name, lambda *_: None)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(put, names))
+    assert set(own.callbacks) == set(names)
+
+
+def test_a_metric_of_two_profilers_belongs_to_the_last(own, collector):
+    """Deleted from the first, it is recorded by the second all the same."""
+    second = Profiler()
+    second.config(job="second")
+    second.add_handler(collector)
+    count = metrics.Counter("count", "tests", "n")
+    own.add_metric(count)
+    second.add_metric(count)
+    own.delete_metric("count")
+    count.inc()
+    assert [name for name, _ in collector.handed] == ["count"]
 
 
 def test_threads_in_a_copied_context_add_to_the_tree(own, collector):

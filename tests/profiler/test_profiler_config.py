@@ -14,30 +14,30 @@ from tests.documents import ROOT
 from time_execution.exceptions import ConfigurationError
 from time_execution.profiler import handlers
 
-SETTINGS = {
-    "job": "my_app",
-    "logger": "my_app_debug_logger",
-    "time_profile": True,
-    "request_size_profile": False,
-    "handle_records": True,
-    "error_raised_label": False,
-    "handlers": {
-        "stdout_handler_ref": {
-            "class": "phanos.handlers.StreamHandler",
-            "handler_name": "stdout_handler",
-            "output": "ext://sys.stdout",
-        }
-    },
-}
-
 
 def test_a_dict_configures_everything(own, capsys):
-    """As older programs write it, paths and names included."""
-    own.delete_handlers()
-    own.dict_config(SETTINGS)
+    """Each of its keys, with none at its default."""
+    own.dict_config(
+        {
+            "job": "shop",
+            "logger": "shop.trouble",
+            "time_profile": False,
+            "response_size_profile": True,
+            "handle_records": False,
+            "error_raised_label": True,
+            "handlers": {
+                "any": {"class": "phanos.handlers.StreamHandler", "handler_name": "x", "output": "ext://sys.stdout"}
+            },
+        }
+    )
+    assert (own.job, own.logger) == ("shop", logging.getLogger("shop.trouble"))
+    assert set(own.metrics) == {"response_size"}
+    assert set(own.handlers) == {"collector", "x"}
+    assert (own.handle_records, own.error_raised_label) == (False, True)
+    own.handle_records = True
     own.profile(len)("abc")
-    assert (own.job, own.logger, own.error_raised_label) == ("my_app", logging.getLogger("my_app_debug_logger"), False)
-    assert capsys.readouterr().out.startswith("profiler: time_profiler, method: builtins:len, value: ")
+    line = "profiler: response_size, method: builtins:len, value: 28.0 B, labels: error_raised=False"
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 @pytest.mark.parametrize("path", ["phanos.handlers.{}", "phanos.publisher.{}", "time_execution.profiler.handlers.{}"])
@@ -122,6 +122,7 @@ def described(**handler):
         ({"job": "j", "handlerz": {}}, r"no setting 'handlerz'; did you mean 'handlers'\?"),
         ({"job": "j", "time_profil": True}, r"did you mean 'time_profile'\?"),
         ({"job": "j", "time_profile": "yes"}, "time_profile must be true or false"),
+        ({"job": "j", "response_size_profile": 0}, "response_size_profile must be true or false"),
         ({"job": "j", "request_size_profile": "yes"}, "response_size_profile must be true or false"),
         ({"job": "j", "logger": 5}, "logger must be a logger or its name"),
         ({"job": "j", "handlers": []}, "expected a dict of handlers, got a list"),

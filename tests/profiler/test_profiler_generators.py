@@ -8,6 +8,8 @@ import types
 
 import pytest
 
+from time_execution.profiler._mode import RESPONSE_SIZE, TIME_PROFILER
+
 
 def test_a_generator_is_the_caller_of_its_own_calls_only(own, collector):
     """What the consumer does between two items is not the generator's."""
@@ -169,3 +171,30 @@ def test_a_coroutine_made_by_types_is_measured(own, collector):
 
     assert asyncio.run(main()) == 1
     assert collector.methods == ["test_profiler_generators:old"]
+
+
+def test_what_yields_has_no_response_to_measure(own, collector):
+    """A root that is a generator has a time and no size; a coroutine that is written as a generator has both."""
+    own.config(job="tests", response_size_profile=True)
+
+    @own.profile
+    def numbers():
+        yield 1
+
+    @own.profile
+    async def letters():
+        yield "a"
+
+    @own.profile
+    @types.coroutine
+    def awaited():
+        yield from asyncio.sleep(0).__await__()
+        return "end"
+
+    async def main():
+        assert [letter async for letter in letters()] == ["a"]
+        assert await awaited() == "end"
+
+    assert list(numbers()) == [1]
+    asyncio.run(main())
+    assert [name for name, _ in collector.handed] == [TIME_PROFILER, TIME_PROFILER, TIME_PROFILER, RESPONSE_SIZE]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import time
 from typing import Any
 
 import pytest
 
-from tests.faults.harness import check_conservation
+from tests.faults.harness import check_conservation, in_threads
 from time_execution.exceptions import ConfigurationError
 from time_execution.profiler import handlers
 from time_execution.profiler.handlers import OutputFormatter
@@ -123,6 +124,23 @@ def test_without_a_logger_it_goes_to_the_standard_output(capsys):
     made[-1].handle([RECORD], "time_profiler")
     assert capsys.readouterr().out == f"{PLAIN}\n"
     assert len(logging.getLogger("PHANOS").handlers) == 1
+
+
+def test_the_standard_output_is_found_once_by_threads(monkeypatch):
+    """However many make their handlers at once, a line is written once."""
+
+    class Slow(handlers._StandardOutput):
+        """Takes a while to make."""
+
+        def __init__(self):
+            time.sleep(0.02)
+            super().__init__()
+
+    logger = logging.getLogger("PHANOS")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(handlers, "_StandardOutput", Slow)
+    in_threads(4, lambda _: handlers.LoggerHandler("l"))
+    assert len(logger.handlers) == 1
 
 
 def test_a_call_that_raised_is_told_though_no_handler_logs(own, caplog):

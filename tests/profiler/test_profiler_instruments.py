@@ -109,7 +109,15 @@ def test_lines_tell_types_and_no_texts(own, caplog):
     ]
 
 
-LABELS = [None, {}, {"a": "1"}, {"a": "1", "b": "2", "c": "3"}, "ab", {"a": "1", "b": []}]
+LABELS = [
+    None,
+    {},
+    {"a": "1"},
+    {"a": "1", "b": "2", "c": "3"},
+    {"a": "1", "b": "2", "error_raised": True},
+    "ab",
+    {"a": "1", "b": []},
+]
 
 
 @pytest.mark.parametrize("given_labels", LABELS)
@@ -139,10 +147,12 @@ def test_right_labels_are_recorded(own, collector):
     assert [record["labels"] for record in collector.handed[-1][1]] == [{"a": "1", "b": True}, {"a": "x", "b": 2}]
 
 
-def test_the_error_label_is_added_to_every_metric(own, collector):
-    """Nobody gives it, and nobody has to name it."""
+@pytest.mark.parametrize("is_added", [True, False])
+def test_the_error_label_is_added_to_every_metric(own, collector, is_added):
+    """Nobody gives it, and nobody has to name it; also to one that is but used inside of a call."""
     metric = metrics.Counter("m", "j", "u", labels=["a"])
-    own.add_metric(metric)
+    if is_added:
+        own.add_metric(metric)
     own.error_raised_label = True
     own.after_func = lambda fn_result, args, kwargs: metric.inc(1, {"a": "after"})
 
@@ -190,6 +200,7 @@ def test_no_value_whatever_reaches_the_caller_as_an_exception(name, operation):
 
 
 WRONG_TYPE: Any = [1]
+UNHASHABLE: Any = [["a"]]
 CONSTRUCTIONS: list[tuple[Callable[[], object], str]] = [
     (lambda: metrics.Enum("m", "j"), "states must name at least one"),
     (lambda: metrics.Enum("m", "j", []), "states must name at least one"),
@@ -201,8 +212,22 @@ CONSTRUCTIONS: list[tuple[Callable[[], object], str]] = [
     (lambda: metrics.Counter("m", "j", None), "units must be a text"),
     (lambda: metrics.Gauge("m", "j", "u", "label"), "labels must be a list of names, not a str"),
     (lambda: metrics.Gauge("m", "j", "u", WRONG_TYPE), "labels must be texts"),
+    (lambda: metrics.Gauge("m", "j", "u", UNHASHABLE), "labels must be texts, not a list"),
+    (lambda: metrics.Counter("m", "j", "u", logger=5), "logger must be a logger or its name, not int"),
+    (lambda: metrics.Counter("m", "j", "u", logger=Mute()), "logger must be a logger or its name, not Mute"),
     (lambda: Profiler().add_metric("m"), "takes a metric, not a str"),
 ]
+
+
+class Mute:
+    """Has what logs at a level, and nothing to warn by."""
+
+    def log(self, level, message, *arguments):
+        """Say nothing."""
+
+    def isEnabledFor(self, level):
+        """Take any."""
+        return True
 
 
 @pytest.mark.parametrize(("construct", "message"), CONSTRUCTIONS)
@@ -312,3 +337,11 @@ def test_a_cleanup_that_raises_is_counted(own, collector):
     own.add_metric(Broken("m", "j", "u"))
     assert own.profile(lambda: 1)() == 1
     assert own.stats()["callback"] == {"m.cleanup: ValueError": 1}
+
+
+def test_a_class_without_a_name_is_told_of(own):
+    """A wrong value whose class has an empty name is refused as any other, and not raised."""
+    counter = metrics.Counter("c", "tests", "u")
+    own.add_metric(counter)
+    counter.inc(type("", (), {})())
+    assert own.stats()["instrument"] == {"c.inc: wrong value": 1}

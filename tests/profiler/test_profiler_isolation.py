@@ -7,10 +7,13 @@ import gc
 import signal
 import traceback
 import weakref
+from typing import Any
 
 import pytest
 
 from time_execution import settings
+from time_execution.backends.memory import MemoryBackend
+from time_execution.profiler import metrics
 from time_execution.profiler.tree import running
 
 _NAMES = {"asynchronous generator": "async_generator"}
@@ -94,6 +97,75 @@ def test_exceptions_are_untouched_whatever_raises(broken, kind):
     assert running.get() is None
 
 
+class Spoiler:
+    """A handler that leaves nothing of the records themselves."""
+
+    handler_name = "spoiler"
+
+    def handle(self, records, profiler_name):
+        """Empty each."""
+        for record in records:
+            record.clear()
+
+
+def test_records_that_a_handler_spoilt_reach_nobody(own):
+    """The records of a call that raised are logged then as little as they can be read, and that is counted."""
+    own.config(job="tests", error_raised_label=True)
+    own.delete_handlers()
+    own.add_handler(Spoiler())
+
+    @own.profile
+    def fails():
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        fails()
+    assert own.stats()["handler"] == {"errors: KeyError": 1}
+
+
+@pytest.mark.parametrize("base", [metrics.Counter, metrics.Gauge])
+def test_metrics_of_odd_classes_reach_nobody(own, collector, base):
+    """One that can neither be compared nor be a key is recorded like any other."""
+
+    def compare(one, other):
+        raise RuntimeError("compared")
+
+    Odd: Any = type("Odd", (base,), {"__hash__": None, "__eq__": compare})
+    added, other = Odd("added", "tests", "n"), Odd("other", "tests", "n")
+    own.add_metric(added)
+    settings.configure(backends=[MemoryBackend()])
+
+    @own.profile
+    def work():
+        added.inc(1)
+        other.inc(2)
+        return "result"
+
+    assert work() == "result"
+    assert [(name, len(records)) for name, records in collector.handed] == [
+        ("time_profiler", 1),
+        ("added", 1),
+        ("other", 1),
+    ]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_a_callback_does_to_arguments_does_not_reach_the_call(own, is_named):
+    """It is given a dict of its own, whether it takes it by name or in order."""
+    seen = []
+    clear: Any = lambda func, args, kwargs: kwargs.clear()  # noqa: E731 - so that both fit
+    own.before_func = clear if is_named else lambda _func, _args, given: given.clear()
+    own.after_func = lambda fn_result, args, kwargs: seen.append(kwargs)
+
+    @own.profile
+    def work(**given):
+        return given
+
+    assert work(a=1) == {"a": 1}
+    assert seen == [{"a": 1}]
+    assert own.stats()["callback"] == {}
+
+
 def test_an_exception_that_a_callback_raises_again_is_set_back(own):
     """Raised by a callback or a handler once more, the function's own exception keeps its context and its cause."""
     first, error = KeyError("first"), LookupError("mine")
@@ -140,17 +212,26 @@ def test_interrupts_pass_and_leave_no_call_behind(own):
     assert running.get() is None
 
 
-def test_what_a_signal_handler_raises_passes(own):
-    """An alarm that strikes in a callback is the caller's time limit."""
+@pytest.mark.parametrize("where", ["callback", "response"])
+def test_what_a_signal_handler_raises_passes(own, where):
+    """An alarm that strikes in a callback, or as a response says how large it is, is the caller's time limit."""
 
     def alarm(_number, _frame):
         raise TimeoutError
 
-    own.before_func = lambda func, args, kwargs: signal.raise_signal(signal.SIGUSR1)
+    class Response:
+        def __sizeof__(self):
+            signal.raise_signal(signal.SIGUSR1)
+            return 1
+
+    if where == "callback":
+        own.before_func = lambda func, args, kwargs: signal.raise_signal(signal.SIGUSR1)
+    else:
+        own.config(job="tests", response_size_profile=True)
     before = signal.signal(signal.SIGUSR1, alarm)
     try:
         with pytest.raises(TimeoutError):
-            own.profile(lambda: None)()
+            own.profile(lambda response: response)(Response())
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert running.get() is None

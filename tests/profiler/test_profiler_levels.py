@@ -72,7 +72,7 @@ def test_a_gauge_s_level_is_exact_under_threads():
     """No step of many threads is lost."""
     settings.configure(backends=[memory := MemoryBackend()])
     gauge = metrics.Gauge("level", "j", "u")
-    metrics._levels._levels[gauge] = Slow()
+    vars(gauge)["_levels"] = Slow()
 
     def step(_):
         for _ in range(25):
@@ -83,6 +83,15 @@ def test_a_gauge_s_level_is_exact_under_threads():
         list(pool.map(step, range(8)))
     gauge.inc(0)
     assert memory.metrics[-1]["value"] == 200
+
+
+def test_a_gauge_beyond_all_numbers_is_not_guessed():
+    """What no number can hold does not reach the pipeline."""
+    settings.configure(backends=[memory := MemoryBackend()])
+    gauge = metrics.Gauge("level", "j", "u")
+    for value in (1e308, 1e308, -1):
+        gauge.set(value) if value < 0 else gauge.inc(value)
+    assert [metric["value"] for metric in memory.metrics] == [1e308, -1]
 
 
 def test_a_gauge_with_too_many_labels_is_not_guessed(own, collector, monkeypatch):

@@ -7,12 +7,13 @@ import inspect
 import pickle
 import sys
 
-import cloudpickle
 import pytest
 
 from time_execution.profiler import profile
-from time_execution.profiler.metrics import Histogram
+from time_execution.profiler.metrics import Counter, Histogram
 from time_execution.profiler.publisher import RESPONSE_SIZE, TIME_PROFILER
+
+cloudpickle = pytest.importorskip("cloudpickle")
 
 
 def test_a_record_has_the_fields_of_the_format(own, collector):
@@ -203,6 +204,21 @@ def test_a_hundred_records_are_handled_before_the_root_ends(own, collector):
     assert sizes[98:100] == [0, 100]
     assert len(collector.records) == 251
     assert [len(records) for _, records in collector.handed] == [100, 100, 51]
+
+
+def test_a_hundred_records_of_a_metric_are_handled_before_the_root_ends(own, collector):
+    """A root that never ends and makes no profiled call keeps no more than that."""
+    steps = Counter("steps", "tests", "n")
+    own.add_metric(steps)
+
+    @own.profile
+    def root():
+        for _ in range(250):
+            steps.inc()
+        return [len(records) for _, records in collector.handed]
+
+    assert root() == [100, 100]
+    assert [(name, len(records)) for name, records in collector.handed[2:]] == [("time_profiler", 1), ("steps", 50)]
 
 
 def test_deleted_metrics_leave_nothing(own, collector):

@@ -13,12 +13,14 @@ from time_execution.formats.number import finite_number
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.guard import faults
 from time_execution.pipeline import IN_BACKENDS, emit, this_thread
+from time_execution.profiler._trouble import checked_logger
 from time_execution.profiler.tree import innermost
 from time_execution.settings import current
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Kind, Metric
 
 if TYPE_CHECKING:
     from time_execution.profiler.publisher import Profiler
+    from time_execution.profiler.tree import MethodTreeNode
     from time_execution.profiler.types import Labels, LoggerLike, Record
 
 ERROR_RAISED = "error_raised"
@@ -37,7 +39,7 @@ class MetricWrapper:
         job: Who measures: the program, usually.
         units: Of the values.
         labels: The names of its labels; each operation gives a value for each of them.
-        logger: Where wrong values are told; by default the profiler's.
+        logger: A logger or its name: where wrong values are told; by default the profiler's.
 
     Raises:
         ConfigurationError: When an argument is of the wrong type, or the name is empty.
@@ -52,13 +54,14 @@ class MetricWrapper:
         job: str,
         units: str,
         labels: Iterable[str] | None = None,
-        logger: LoggerLike | None = None,
+        logger: LoggerLike | str | None = None,
     ) -> None:
         given: dict[str, Any] = {"name": name, "job": job, "units": units}
         for key, text in given.items():
             if not isinstance(text, str) or (key == "name" and not text):
                 raise ConfigurationError(f"{type(self).__name__}: {key} must be a text, not {shown(text)}")
-        self.name, self.job, self.units, self.logger = name, job, units, logger
+        self.name, self.job, self.units = name, job, units
+        self.logger = None if logger is None else checked_logger(logger)
         self.label_names = names_of(labels, f"{type(self).__name__}: labels")
         self._profiler: Profiler | None = None
         self._is_deleted = False
@@ -69,9 +72,14 @@ class MetricWrapper:
         Called after each time that the records of a tree were handed over, whether this metric had any among them.
         """
 
-    def attach(self, profiler: Profiler | None) -> None:
-        """Belong to a profiler; None when it was deleted from its own, after which nothing is recorded any more."""
-        self._profiler, self._is_deleted = profiler, profiler is None
+    def attach(self, profiler: Profiler) -> None:
+        """Belong to a profiler, and to no other any more."""
+        self._profiler, self._is_deleted = profiler, False
+
+    def detach(self, profiler: Profiler) -> None:
+        """Be deleted from a profiler, after which nothing is recorded any more, unless it belongs to another by now."""
+        if self._profiler is profiler:
+            self._profiler, self._is_deleted = None, True
 
     def record(self, operation: str, value: Any) -> Record:
         """Return a record outside of any call, and without labels."""
@@ -122,7 +130,7 @@ class MetricWrapper:
             self._tell(operation, "reentrant", "is used by what handles records")
             return
         node = innermost(profiler)
-        given = self._labels(operation, labels if older is None else older, failed=node is not None and node.failed)
+        given = self._labels(operation, labels if older is None else older, node)
         if given is None:
             return
         record = self.record(operation, value)
@@ -132,20 +140,23 @@ class MetricWrapper:
         self._emit(self._fields(operation, value, given), record)
         if node is not None:
             node.add(self, record)
-            if node.has_ended and not (node.root or node).is_open:
+            if node.is_due:
                 node.keeper.publish(node.take())
         elif profiler is not None:
             profiler.publish([(self, record)])
 
-    def _labels(self, operation: str, labels: Labels | None, *, failed: bool) -> dict[str, Any] | None:
-        """Return a copy of the labels with those that the profiler adds; None, after telling, when they are wrong."""
+    def _labels(self, operation: str, labels: Labels | None, node: MethodTreeNode | None) -> dict[str, Any] | None:
+        """Return a copy of the labels with that which the profiler adds; None, after telling, when they are wrong."""
         if labels is not None and not is_a(labels, dict):
             self._tell(operation, "wrong labels", f"takes labels as a dict, not {shown(labels)}")
             return None
         copy = {} if labels is None else snapshot_fields(labels)[0]
-        if ERROR_RAISED in self.label_names or (self._profiler is not None and self._profiler.error_raised_label):
-            copy[ERROR_RAISED] = failed
-        if copy.keys() - {ERROR_RAISED} != self.label_names - {ERROR_RAISED}:
+        wanted_names = self.label_names
+        profiler = self._profiler or (None if node is None else node.keeper)
+        if ERROR_RAISED in wanted_names or (profiler is not None and profiler.error_raised_label):
+            wanted_names |= {ERROR_RAISED}
+            copy[ERROR_RAISED] = node is not None and node.failed
+        if copy.keys() != wanted_names:
             wanted = ", ".join(sorted(self.label_names)) or "none"
             self._tell(operation, "wrong labels", f"takes these labels: {wanted}")
             return None
@@ -190,11 +201,11 @@ def names_of(names: Any, where: str) -> frozenset[str]:
         return frozenset()
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigurationError(f"{where} must be a list of names, not {shown(names)}")
-    found = frozenset(names)
-    wrong = next((name for name in found if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise ConfigurationError(f"{where} must be texts, not {shown(wrong)}")
-    return found
+    found = list(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{where} must be texts, not {shown(name)}")
+    return frozenset(found)
 
 
 def shown(value: object) -> str:

@@ -5,6 +5,7 @@ A mode is compiled when something is changed, and replaced whole, so a call read
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from time_execution.complaint import kind_of
 from time_execution.exceptions import ConfigurationError
 from time_execution.guard import label_of
 from time_execution.pipeline import IN_BACKENDS, IN_HOOKS, this_thread
-from time_execution.profiler._instrument import ERROR_RAISED, MetricWrapper
-from time_execution.profiler._text import text_of
-from time_execution.profiler._trouble import Guard, Trouble
+from time_execution.profiler._instrument import MetricWrapper
+from time_execution.profiler._trouble import Guard, Trouble, changing
+from time_execution.profiler.handlers import tell_errors
 from time_execution.profiler.metrics import ResponseSize, TimeProfiler
 from time_execution.quietlog import logger
 from time_execution.signature import mismatch, shape_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from time_execution.profiler.tree import Entry
-    from time_execution.profiler.types import LoggerLike, Record
+    from time_execution.profiler.types import Record
 
 TIME_PROFILER = "time_profiler"
 RESPONSE_SIZE = "response_size"
@@ -48,7 +49,8 @@ class Callback:
     def __set__(self, instance: Any, callback: Callable[..., object] | None) -> None:
         if callback is not None:
             caller_of(self._name, callback)
-        instance.change(callbacks={**instance.callbacks, self._name: callback})
+        with changing():
+            instance.change(callbacks={**instance.callbacks, self._name: callback})
 
 
 class Mode:
@@ -109,7 +111,8 @@ class Mode:
             if _cleans_up(metric)
         )
         is_told = error_raised_label and not any(hasattr(handler, "logger") for handler in handlers.values())
-        self._error_logger = (trouble.logger or logger) if is_told else None
+        into = logger if trouble.logger is None else trouble.logger
+        self._errors = guard(functools.partial(tell_errors, into), "handler", "errors") if is_told else None
         self._guard = guard
 
     def publish(self, entries: Sequence[Entry]) -> None:
@@ -126,7 +129,7 @@ class Mode:
             if times:
                 self._hand_over(time, times)
             if others:
-                for metric, records in self._by_metric(others).items():
+                for metric, records in self._by_metric(others):
                     self._hand_over(metric, records)
             if self._clean:
                 place.within = IN_HOOKS
@@ -135,24 +138,21 @@ class Mode:
         finally:
             place.within = before
 
-    def _by_metric(self, entries: Sequence[Entry]) -> dict[MetricWrapper, list[Record]]:
+    def _by_metric(self, entries: Sequence[Entry]) -> list[tuple[MetricWrapper, list[Record]]]:
         """Return the records of each metric: first those of the profiler's own, in their order."""
-        found: dict[MetricWrapper, list[Record]] = {metric: [] for metric in self._metrics}
+        # Told apart by what they are: a class of the application's may compare them as it likes.
+        found: dict[int, tuple[MetricWrapper, list[Record]]] = {id(metric): (metric, []) for metric in self._metrics}
         for metric, record in entries:
-            found.setdefault(metric, []).append(record)
-        return {metric: records for metric, records in found.items() if records}
+            found.setdefault(id(metric), (metric, []))[1].append(record)
+        return [(metric, records) for metric, records in found.values() if records]
 
     def _hand_over(self, metric: Any, records: list[Record]) -> None:
         for handler in self._handlers:
             handler.attempt(records[:], metric.name)  # a copy: what one does to the list is not for the next
-        if self._error_logger is not None:
-            self._tell_errors(metric.name, records, self._error_logger)
-        if metric is not self.time and metric not in self._metrics and _cleans_up(metric):  # nobody added it
+        if self._errors is not None:
+            self._errors.attempt(metric.name, records)
+        if metric is not self.time and _cleans_up(metric) and not any(metric is added for added in self._metrics):
             self._guard(metric.cleanup, "callback", f"{metric.name}.cleanup").attempt()
-
-    def _tell_errors(self, name: str, records: Sequence[Record], logger: LoggerLike) -> None:
-        if any(record["labels"].get(ERROR_RAISED) for record in records):
-            self._guard(logger.debug, "handler", "logger").attempt("%s", text_of(name, records))
 
 
 def _handing_to(handler: Any) -> Callable[[list[Record], str], object]:
@@ -167,6 +167,8 @@ def _cleans_up(metric: MetricWrapper) -> bool:
 def caller_of(name: str, callback: Any) -> Callable[[Any, Any, Any], object]:
     """Return how to call a callback with its three arguments: by name, or in order where it has other names for them.
 
+    It gets the keywords of the call in a dict of its own, for the call will be made with the other one.
+
     Raises:
         ConfigurationError: When it cannot be called so, or is asynchronous.
     """
@@ -177,9 +179,8 @@ def caller_of(name: str, callback: Any) -> Callable[[Any, Any, Any], object]:
         raise ConfigurationError(f"{name} must be a plain function: its body would not run as {shape_of(callback)}")
     first, second, third = keywords
     if mismatch(callback, **dict.fromkeys(keywords)) is None:
-        return lambda subject, args, kwargs: callback(**{first: subject, second: args, third: kwargs})
+        return lambda subject, args, kwargs: callback(**{first: subject, second: args, third: kwargs.copy()})
     problem = mismatch(callback, *keywords)
     if problem is not None:
         raise ConfigurationError(f"{name} must take {first}, args and kwargs: {problem}")
-    found: Callable[[Any, Any, Any], object] = callback
-    return found
+    return lambda subject, args, kwargs: callback(subject, args, kwargs.copy())

@@ -12,7 +12,8 @@ from time_execution.naming import named_part
 from time_execution.pipeline import IN_HOOKS, inside_task, this_thread
 from time_execution.plan import Plan, Target
 from time_execution.profiler._instrument import ERROR_RAISED
-from time_execution.profiler.tree import MethodTreeNode
+from time_execution.profiler._steps import yields
+from time_execution.profiler.tree import MOST_RECORDS, MethodTreeNode
 from time_execution.settings import live
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from time_execution.profiler._mode import Mode
     from time_execution.profiler.publisher import Profiler
     from time_execution.settings import Snapshot
-
-MOST_RECORDS = 100
-"""So many are handled at once, before the root of their tree has ended."""
 
 _NO_VERSION = 0
 _HUNDREDTH = 10_000  # of a millisecond, in nanoseconds
@@ -140,7 +138,7 @@ class SitePlan(Plan):
         if mode.after is not None:
             self._call_back(node, None, mode.after, response, *call[1:])
         if node.root is None:
-            if mode.size is not None and not node.failed:
+            if mode.size is not None and not node.failed and self._site.responds:
                 mode.size.rec(response)
             if mode.after_root is not None:
                 self._call_back(node, mode.after_root, None, response, *call[1:])
@@ -171,15 +169,17 @@ class Site(Target):
     Attributes:
         owner: The class that defines it; for a function, its module.
         label: Its own name.
+        responds: Whether it returns something to be measured; a generator yields instead.
     """
 
     plan_type: ClassVar[type[Plan]] = SitePlan
-    __slots__ = ("label", "owner", "profiler", "subject")
+    __slots__ = ("label", "owner", "profiler", "responds", "subject")
 
     def __init__(self, subject: Any, profiler: Profiler) -> None:
         self.subject = subject
         self.profiler = profiler
         self.owner, self.label = owner_and_name(subject)
+        self.responds = not yields(subject)
         super().__init__(subject, f"{self.owner}:{self.label}")
 
     def refresh(self) -> Plan:
@@ -192,12 +192,13 @@ class Site(Target):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle whose function it is; how it is measured is up to the process that loads it."""
-        return _restore, (self.owner, self.label, self.profiler), (None, {"func": self.func, "subject": self.subject})
+        state = {"func": self.func, "subject": self.subject, "responds": self.responds}
+        return _restore, (self.owner, self.label, self.profiler), (None, state)
 
 
 def _restore(owner: str, label: str, profiler: Profiler) -> Site:
     site = Site.__new__(Site)
-    site.owner, site.label, site.profiler, site.subject = owner, label, profiler, None
+    site.owner, site.label, site.profiler, site.subject, site.responds = owner, label, profiler, None, True
     Target.__init__(site, None, f"{owner}:{label}")
     return site
 

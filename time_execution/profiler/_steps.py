@@ -22,16 +22,10 @@ if TYPE_CHECKING:
 def followed(func: Any, site: Site) -> Any:
     """Return a function of the same kind that is the innermost call while it runs only; or, where it is so, itself."""
     inner = inside_partials(func)
-    flags = getattr(getattr(inner, "__code__", None), "co_flags", 0)
-    shape = shape_of(inner)
     follow: Callable[[Any, Site], Any] | None = None
-    if flags & inspect.CO_ITERABLE_COROUTINE:
-        return func
-    if shape == "generator":
-        follow = _generator
-    elif shape == "asynchronous generator":
-        follow = _async_generator
-    elif shape == "function" and inspect.iscoroutinefunction(inspect.unwrap(inner)):
+    if yields(inner):
+        follow = _generator if shape_of(inner) == "generator" else _async_generator
+    elif shape_of(inner) == "function" and inspect.iscoroutinefunction(inspect.unwrap(inner)):
         follow = _awaitable
     if follow is None:
         return func
@@ -39,6 +33,13 @@ def followed(func: Any, site: Site) -> Any:
     named = named_part(func)
     steps.__module__, steps.__name__, steps.__qualname__ = named.__module__, named.__name__, named.__qualname__
     return steps
+
+
+def yields(func: Any) -> bool:
+    """Return whether a function is a generator, synchronous or not, and no coroutine that is written as one."""
+    inner = inside_partials(func)
+    flags = getattr(getattr(inner, "__code__", None), "co_flags", 0)
+    return "generator" in shape_of(inner) and not flags & inspect.CO_ITERABLE_COROUTINE
 
 
 def _call_of(site: Site) -> MethodTreeNode | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from time_execution.exceptions import ConfigurationError
 from time_execution.forking import on_fork
 from time_execution.guard import Failed, Faults, Step, faults
 from time_execution.settings import current
@@ -16,7 +16,6 @@ from time_execution.settings import current
 if TYPE_CHECKING:
     from time_execution.profiler.types import LoggerLike
 
-_MAX_KINDS = 1000
 KINDS = ("instrument", "callback", "handler")
 _AS_STEPS: dict[str, Literal["hook", "backend"]] = {"callback": "hook", "handler": "backend"}
 # One lock for the changes of all profilers, which are few.
@@ -35,7 +34,6 @@ class Trouble:
     def __init__(self) -> None:
         self.logger: LoggerLike | None = None
         self._counts = Faults()
-        self._told: dict[str, float] = {}
 
     def count(self, kind: str, label: str, error: str) -> None:
         """Count one fault, here and for `time_execution.stats`."""
@@ -57,23 +55,8 @@ class Trouble:
         """
         self.count(kind, label, error)
         faults.count(kind, label, error)
-        key = f"{kind}.{label}.{error}"
-        logger = logger or self.logger
-        if logger is None:
-            faults.log.tell(key, message)
-        elif self._is_due(key):
-            # A handler of the application may raise, and there is nobody left to tell.
-            with contextlib.suppress(Exception):
-                logger.warning("%s", message)
-
-    def _is_due(self, key: str) -> bool:
-        now = time.monotonic()
-        if now - self._told.get(key, -faults.log.interval) < faults.log.interval:
-            return False
-        if len(self._told) >= _MAX_KINDS:
-            self._told = {}
-        self._told[key] = now
-        return True
+        through = self.logger if logger is None else logger
+        self._counts.log.tell(f"{kind}.{label}.{error}", message, through=through)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return ``{kind: {"label: error": count}}``, with every kind."""
@@ -114,6 +97,20 @@ class Guard(Step):
             finally:
                 del exc  # whose traceback now holds this frame
         return failed
+
+
+def checked_logger(logger: Any) -> LoggerLike:
+    """Return a logger that was given as such or by its name.
+
+    Raises:
+        ConfigurationError: When it is neither.
+    """
+    if isinstance(logger, str):
+        return logging.getLogger(logger)
+    if not all(callable(getattr(logger, name, None)) for name in ("log", "debug", "warning", "isEnabledFor")):
+        raise ConfigurationError(f"logger must be a logger or its name, not {type(logger).__name__}")
+    found: LoggerLike = logger
+    return found
 
 
 def changing() -> threading.RLock:

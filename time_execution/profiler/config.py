@@ -11,7 +11,7 @@ from time_execution.backends.registry import import_string
 from time_execution.complaint import Place, kind_of, suggestion
 from time_execution.config.options import arrange
 from time_execution.exceptions import ConfigurationError
-from time_execution.profiler.handlers import checked_logger
+from time_execution.profiler._trouble import checked_logger
 from time_execution.signature import mismatch, shape_of
 
 SWITCHES = ("time_profile", "response_size_profile", "handle_records", "error_raised_label")
@@ -39,8 +39,8 @@ def read_settings(settings: Any, where: str) -> dict[str, Any]:
         if key not in _KEYS:
             close = suggestion(str(given), (*_KEYS, *_OLDER))
             raise ConfigurationError(f"{where}: there is no setting {given!r}{close} (there are {', '.join(_KEYS)})")
-        # By both names, either one switches it on.
-        found[key] = value or found.get(key, False) if given in _OLDER.values() or given in _OLDER else value
+        # Given by both names, either one switches it on.
+        found[key] = value or found[key] if key in found else value
     check_switches(**{f"{where}: {key}": found[key] for key in SWITCHES if key in found})
     if not isinstance(found.get("job", ""), str):
         raise ConfigurationError(f"{where}: job must be a text, not {kind_of(found['job'])}")

@@ -16,9 +16,12 @@ from time_execution.complaint import kind_of
 from time_execution.exceptions import ConfigurationError
 from time_execution.profiler._instrument import ERROR_RAISED
 from time_execution.profiler._text import OutputFormatter, text_of
+from time_execution.profiler._trouble import changing, checked_logger
 from time_execution.types import NAME, Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from time_execution.profiler.types import LoggerLike, Record
 
 __all__ = [
@@ -57,7 +60,8 @@ class BaseHandler(ABC):
         """Take records.
 
         Args:
-            records: Of one metric, in the order in which they were measured; the handler's own list.
+            records: Of one metric, in the order in which they were measured. The list is the handler's own; the
+                records are not, and others get them as they are left.
             profiler_name: The metric's name.
         """
 
@@ -219,8 +223,7 @@ class ImpProfHandler(BaseHandler):
         """Queue copies of records, and return."""
         for record in records:
             self.delivery.enqueue(Metric({NAME: profiler_name, **record}, kind="value"))
-        if any(record["labels"].get(ERROR_RAISED) for record in records):
-            self.logger.debug("%s", text_of(profiler_name, records))
+        tell_errors(self.logger, profiler_name, records)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all records so far are delivered, or counted as dropped; False when `timeout` seconds are over."""
@@ -244,6 +247,12 @@ class AsyncImpProfHandler(ImpProfHandler):
         return cls(handler_name, *args, **options)
 
 
+def tell_errors(logger: LoggerLike, profiler_name: str, records: Sequence[Record]) -> None:
+    """Log records at the level DEBUG, if any of them is marked as one of a call that raised."""
+    if any(record["labels"].get(ERROR_RAISED) for record in records):
+        logger.debug("%s", text_of(profiler_name, records))
+
+
 class _StandardOutput(logging.StreamHandler):  # type: ignore[type-arg]  # not before Python 3.11
     """Writes to what ``sys.stdout`` is at the moment, as a program or a test may put another in its place."""
 
@@ -258,24 +267,11 @@ class _StandardOutput(logging.StreamHandler):  # type: ignore[type-arg]  # not b
 
 def _own_logger() -> logging.Logger:
     logger = logging.getLogger(OWN_LOGGER)
-    if not any(isinstance(handler, _StandardOutput) for handler in logger.handlers):
-        logger.setLevel(logging.DEBUG)
-        logger.addHandler(_StandardOutput())
+    with changing():  # two at once would write each line twice
+        if not any(isinstance(handler, _StandardOutput) for handler in logger.handlers):
+            logger.setLevel(logging.DEBUG)
+            logger.addHandler(_StandardOutput())
     return logger
-
-
-def checked_logger(logger: Any) -> LoggerLike:
-    """Return a logger that was given as such or by its name.
-
-    Raises:
-        ConfigurationError: When it is neither.
-    """
-    if isinstance(logger, str):
-        return logging.getLogger(logger)
-    if not (callable(getattr(logger, "log", None)) and callable(getattr(logger, "isEnabledFor", None))):
-        raise ConfigurationError(f"logger must be a logger or its name, not {type(logger).__name__}")
-    found: LoggerLike = logger
-    return found
 
 
 def _checked_level(level: Any) -> int:

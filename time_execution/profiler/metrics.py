@@ -6,16 +6,17 @@ down the pipeline at once. A wrong value or set of labels is logged and counted,
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.forking import on_fork
 from time_execution.formats.snapshot import snapshot, snapshot_fields
+from time_execution.guard import is_from_signal
 from time_execution.profiler._instrument import ERROR_RAISED, MetricWrapper, is_a, names_of, shown
 from time_execution.types import VALUE, Kind
 
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 _MAX_LEVELS = 10_000
+# One for all gauges, for a lock of each would have to be replaced in each forked child.
+_changing_level = threading.RLock()
 
 
 class Histogram(MetricWrapper):
@@ -97,8 +100,23 @@ class Gauge(MetricWrapper):
         self._number("set", time.time(), labels, label_values)
 
     def _fields(self, operation: str, value: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
-        level = _levels.after(self, operation, value, labels)
+        level = self._level_after(operation, value, labels)
         return {} if level is None else {VALUE: level}
+
+    def _level_after(self, operation: str, value: float, labels: Mapping[str, Any]) -> float | None:
+        """Return where it is after an operation; None when that is no number, or known of too many sets of labels."""
+        on_fork(_after_fork)
+        key = tuple(sorted(item for item in labels.items() if item[0] != ERROR_RAISED))
+        with _changing_level:
+            levels: dict[tuple[tuple[str, Any], ...], float] = vars(self).setdefault("_levels", {})
+            if key not in levels and len(levels) >= _MAX_LEVELS:
+                return None
+            before = 0 if operation == "set" else levels.get(key, 0)
+            level = before - value if operation == "dec" else before + value
+            if not math.isfinite(level):
+                return None
+            levels[key] = level
+            return level
 
 
 class Info(MetricWrapper):
@@ -113,7 +131,7 @@ class Info(MetricWrapper):
         job: str,
         units: str | None = None,
         labels: Iterable[str] | None = None,
-        logger: LoggerLike | None = None,
+        logger: LoggerLike | str | None = None,
     ) -> None:
         super().__init__(name, job, "info" if units is None else units, labels, logger)
 
@@ -155,7 +173,7 @@ class Enum(MetricWrapper):
         states: Iterable[str] | None = None,
         units: str | None = None,
         labels: Iterable[str] | None = None,
-        logger: LoggerLike | None = None,
+        logger: LoggerLike | str | None = None,
     ) -> None:
         super().__init__(name, job, "enum" if units is None else units, labels, logger)
         self.states = names_of(states, "Enum: states")
@@ -176,7 +194,7 @@ class TimeProfiler(Histogram):
     """How long calls take, in milliseconds; the profiler itself observes it."""
 
     def __init__(
-        self, name: str, job: str, labels: Iterable[str] | None = None, logger: LoggerLike | None = None
+        self, name: str, job: str, labels: Iterable[str] | None = None, logger: LoggerLike | str | None = None
     ) -> None:
         super().__init__(name, job, "mS", labels, logger)
 
@@ -185,7 +203,7 @@ class ResponseSize(Histogram):
     """How large what calls return is, in bytes; the profiler itself observes it."""
 
     def __init__(
-        self, name: str, job: str, labels: Iterable[str] | None = None, logger: LoggerLike | None = None
+        self, name: str, job: str, labels: Iterable[str] | None = None, logger: LoggerLike | str | None = None
     ) -> None:
         super().__init__(name, job, "B", labels, logger)
 
@@ -193,34 +211,16 @@ class ResponseSize(Histogram):
         """Record the size of a response itself, without what it refers to."""
         try:
             size = float(sys.getsizeof(value))
-        except Exception as exc:  # noqa: BLE001 - runs code of the value's class
+        except Exception as exc:
+            if is_from_signal(exc):
+                raise
             fault = f"cannot tell the size of {shown(value)}: {type(exc).__name__}"
             self._store("observe", None, labels, label_values, fault=fault)
         else:
             self._store("observe", size, labels, label_values)
 
 
-class _Levels:
-    """Where gauges are. Thread-safe; a forked child goes on from where they were."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._levels: WeakKeyDictionary[Gauge, dict[Any, float]] = WeakKeyDictionary()
-
-    def after(self, gauge: Gauge, operation: str, value: float, labels: Mapping[str, Any]) -> float | None:
-        """Return where a gauge is after an operation; None when it has too many sets of labels to know."""
-        on_fork(self._after_fork)
-        key = tuple(sorted(item for item in labels.items() if item[0] != ERROR_RAISED))
-        with self._lock:
-            levels = self._levels.setdefault(gauge, {})
-            if key not in levels and len(levels) >= _MAX_LEVELS:
-                return None
-            before = 0 if operation == "set" else levels.get(key, 0)
-            levels[key] = before - value if operation == "dec" else before + value
-            return levels[key]
-
-    def _after_fork(self) -> None:
-        self._lock = threading.RLock()  # another thread of the parent may have held it
-
-
-_levels = _Levels()
+def _after_fork() -> None:
+    """Let a forked child go on from where gauges were; another thread of the parent may have held the lock."""
+    global _changing_level  # noqa: PLW0603 - one for all gauges
+    _changing_level = threading.RLock()

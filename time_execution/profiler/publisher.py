@@ -170,7 +170,7 @@ class Profiler:
             brought[RESPONSE_SIZE] = ResponseSize(RESPONSE_SIZE, job)
         with changing():
             for name in (TIME_PROFILER, RESPONSE_SIZE):
-                self._detach(self._metrics.get(name))
+                self._detach(name)
             for metric in brought.values():
                 metric.attach(self)
             others = {name: one for name, one in self._metrics.items() if name not in {TIME_PROFILER, RESPONSE_SIZE}}
@@ -272,9 +272,7 @@ class Profiler:
         if not isinstance(metric, MetricWrapper):
             raise ConfigurationError(f"add_metric() takes a metric, not {kind_of(metric)}")
         with changing():
-            before = self._metrics.get(metric.name)
-            if before is not metric:
-                self._detach(before)
+            self._detach(metric.name)
             metric.attach(self)
             self.change(metrics=self._metrics | {metric.name: metric})
 
@@ -285,11 +283,10 @@ class Profiler:
             item: Its name.
         """
         with changing():
-            metric = self._metrics.get(item)
-            if metric is None:
+            if item not in self._metrics:
                 self._warn(f"there is no metric {item!r} to delete")
                 return
-            self._detach(metric)
+            self._detach(item)
             self.change(metrics={name: other for name, other in self._metrics.items() if name != item})
 
     def delete_metrics(self, rm_time_profile: bool = False, rm_resp_size_profile: bool = False) -> None:  # noqa: FBT001, FBT002 - as above
@@ -376,12 +373,12 @@ class Profiler:
         site = Site(func, self)
         return wrap(followed(func, site), site)
 
-    def _detach(self, metric: MetricWrapper | None) -> None:
-        if metric is not None:
-            metric.attach(None)
+    def _detach(self, name: str) -> None:
+        if name in self._metrics:
+            self._metrics[name].detach(self)
 
     def _warn(self, message: str) -> None:
-        (self.trouble.logger or logger).warning("%s", message)
+        (logger if self.trouble.logger is None else self.trouble.logger).warning("%s", message)
 
     def __reduce__(self) -> str:
         """Be found by name, where a profiled function is loaded that was pickled whole.

@@ -30,6 +30,9 @@ class _Process:
         self.mark = object()
 
 
+MOST_RECORDS = 100
+"""So many are handled at once, before the root of their tree has ended."""
+
 _here = _Process()
 running: ContextVar[MethodTreeNode | None] = ContextVar("time_execution.profiler", default=None)
 """The innermost profiled call; one for all profilers, for a metric belongs to whatever call it is used in."""
@@ -135,17 +138,21 @@ class MethodTreeNode:
         self.has_ended = True
         if self.root is None:
             self.is_open = False
-        if self.is_inner:
-            try:  # as `leave` does; a call less shows in what a profiled call costs
-                running.reset(self._token)
+        if self.is_inner:  # as `leave` does; a call less shows in what a profiled call costs
+            token = self._token
+            del self._token
+            try:
+                running.reset(token)
             except ValueError:
                 return
 
     def leave(self) -> None:
         """Let that call be the innermost again that was so when this one was entered."""
         self.is_inner = False
+        token = self._token
+        del self._token  # it refers to the call before it, which would keep the one before that, and so on
         try:
-            running.reset(self._token)
+            running.reset(token)
         except ValueError:  # in another context, as where a collector ends it, nothing is to be set back
             return
 
@@ -155,6 +162,12 @@ class MethodTreeNode:
         if root._process is not _here.mark:  # noqa: SLF001 - one of ours
             root.entries, root._process = [], _here.mark  # noqa: SLF001 - what was in it is the parent's
         root.entries.append((metric, record))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was recorded in its tree is to be handled now: it is enough, or nobody else will do it."""
+        root = self.root or self
+        return len(root.entries) >= MOST_RECORDS or (self.has_ended and not root.is_open)
 
     def take(self) -> list[Entry]:
         """Return what was recorded in its tree, and forget it; two that take at once share it."""

@@ -1,17 +1,13 @@
-"""The shapes of the profiler: what a record holds, what a handler is, what is called around a profiled function."""
+"""The shapes of the profiler: what a record holds, and what a handler is."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, TypedDict
 
 LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 Labels: TypeAlias = Mapping[str, Any]
-BeforeFunc: TypeAlias = Callable[..., object]
-"""Called as ``before(func=, args=, kwargs=)``; where it does not take these names, with the three in this order."""
-AfterFunc: TypeAlias = Callable[..., object]
-"""Called as ``after(fn_result=, args=, kwargs=)``; where it does not take these names, with the three in this order."""
 
 
 class Record(TypedDict):
@@ -46,5 +42,8 @@ class Handler(Protocol):
     handler_name: str
 
     def handle(self, records: list[Record], profiler_name: str) -> object:
-        """Take the records of one metric, whose name is `profiler_name`; what it raises is counted, and logged."""
+        """Take the records of one metric, whose name is `profiler_name`; what it raises is counted, and logged.
+
+        The list is the handler's own; the records are not, and the next handler gets them as they are left.
+        """
         ...
