@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import tempfile
 from datetime import datetime, timedelta, timezone
+
+import pytest
 
 from time_execution import report
 
@@ -14,6 +17,15 @@ TIMING = (
     *("call_id", "function", "started", "ended", "wall_ms"),
     *("cpu_ms", "memory_change_bytes", "rss_bytes", "arguments", "outcome"),
 )
+
+
+@pytest.fixture(name="temporary", autouse=True)
+def temporary_fixture(tmp_path_factory, monkeypatch):
+    """Let temporary files go to a folder of the test's, which must be empty at the end."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
 
 
 def text_of(moment):

@@ -12,22 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report_files import NOON, TIMING, document, failure, lines, table, timing, told
+from tests.report_files import NOON, TIMING, document, failure, lines, table, temporary_fixture, timing, told  # noqa: F401 - a fixture applies by being here
 from time_execution import report
 from time_execution.backends.files import CSVBackend, JSONLinesBackend
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.report import _lines, _loading
 from time_execution.report._lines import Tally
 from time_execution.types import Metric
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory, monkeypatch):
-    """Let temporary files go to a folder of the test's, which must be empty at the end."""
-    folder = tmp_path_factory.mktemp("temporary")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("write", [lines, table], ids=["json", "csv"])
@@ -40,7 +31,7 @@ def test_records_of_the_timer(tmp_path, write):
         assert found.skipped == {}
         save, other = report.read(found.database)
         assert (save.name, save.calls, save.errors, save.total) == ("shop.save", 3, 1, 14.0)
-        assert (save.first_seen, save.last_seen) == (NOON, NOON + timedelta(minutes=1))
+        assert (save.first_seen, save.last_seen) == (NOON, NOON + timedelta(seconds=61))
         assert (other.name, other.calls, other.errors, other.unit) == ("other", 1, 0, "ms")
         first, second, third = report.slowest(found.database, "shop.save")
         assert (first.value, first.is_error, first.fields["error_type"]) == (8.0, True, "ValueError")

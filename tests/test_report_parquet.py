@@ -86,6 +86,16 @@ def test_rows_that_tell_of_nothing_are_counted(tmp_path):
         assert report.read(found.database)[0].calls == 2
 
 
+def test_a_moment_that_python_cannot_hold_spoils_its_own_row_only(tmp_path):
+    """As other programs may write them."""
+    moments = pyarrow.array([-(2**62), 1_714_564_800_000_000], pyarrow.timestamp("us"))
+    path = tmp_path / "a.parquet"
+    pyarrow_parquet.write_table(pyarrow.table({"function": ["f", "f"], "wall_ms": [1.0, 2.0], "ended": moments}), path)
+    with report.opened(path) as found:
+        assert found.skipped == {str(path): 1}
+        assert report.read(found.database)[0].total == 2.0
+
+
 def test_a_damaged_file_is_an_error_of_ours(tmp_path):
     """Whether its end is missing or its middle is wrong."""
     path = parquet(tmp_path / "a", *(document(n) for n in range(1000)))

@@ -153,7 +153,7 @@ def test_errors_are_seen_where_they_happened(write):
     (plot,) = re.findall(r"<h2>Calls over time</h2>(.*?)</section>", text)
     assert plot.count('class="trouble"') == 1
     assert "UTC: 2 calls, 2 errors</title>" in plot
-    assert "20 calls in 9.00 min, at most 2 in 9.00 s; errors in red at the foot" in plot
+    assert "20 calls, at most 2 per 10 s; errors in red at the foot" in plot
     assert "in red" not in write(metric("f", 1.0), name="fine.db")
 
 

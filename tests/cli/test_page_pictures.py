@@ -66,7 +66,8 @@ def test_memory_goes_to_either_side_of_zero(page, tmp_path):
     found = section(page("timing.log"), "Memory change per function")
     assert re.findall(r'class="name">(\w+)<', found) == ["grows", "shrinks", "stays"]
     assert re.findall(r'class="number">(.*?)<', found) == ["+3.00 MiB", "-1.00 MiB", "0 B"]
-    bars = re.findall(r'class="mark" x="([\d.]+)" width="([\d.]+)"', found)
+    bars = re.findall(r'class="mark(?: less)?" x="([\d.]+)" width="([\d.]+)"', found)
+    assert found.count("mark less") == 1
     assert bars == [("25.00", "75.00"), ("0.00", "25.00"), ("25.00", "0.00")]
     assert '"2 calls: +1.50 MiB a call on average, from 0 B to +3.00 MiB; at most 64.0 MiB held after one"' in found
 
@@ -96,9 +97,7 @@ def test_the_ten_slowest_calls_are_those_of_all_functions(page, tmp_path):
     (row, *_) = re.findall("<tbody><tr>(.*?)</tr>", found)
     shown = words(row)
     assert shown.startswith(f"{first['function']} {duration(slowest[0])} 12:0")
-    assert shown.endswith(
-        f"{slowest[0] / 4:.1f} ms +4.00 KiB 47.7 MiB ({first['arguments']}), call_id={first['call_id']}"
-    )
+    assert shown.endswith(f"{slowest[0] / 4:.1f} ms +4.00 KiB 47.7 MiB ({first['arguments']}) {first['call_id'][:8]}")
 
 
 def test_failed_calls_have_their_message(page, tmp_path):
@@ -107,7 +106,7 @@ def test_failed_calls_have_their_message(page, tmp_path):
     lines(tmp_path / "error.log", failure(1))
     found = section(page("timing.log", "error.log"), "Slowest calls of all")
     assert re.findall('<td class="wide trouble-text">(.*?)</td>', found) == [
-        "error_type=ValueError, message=no order 1, (order=1), call_id=id-1"
+        "error_type=ValueError, message=no order 1, (order=1)"
     ]
 
 
@@ -126,6 +125,7 @@ def test_axes_have_round_marks_where_their_numbers_are(page, tmp_path):
     text = page("timing.log")
     (histogram,) = re.findall("<h3>How long it took</h3>(.*?)</figure>", text)
     marks = re.findall(r'<text class="\w+" x="([\d.]+)%" y="1.25em">(.*?)</text>', histogram)
+    marks.sort(key=lambda mark: float(mark[0]))
     assert [label for _, label in marks] == ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms"]
     places = [float(place) for place, _ in marks]
     steps = [after - before for before, after in pairwise(places)]
@@ -180,5 +180,6 @@ def test_a_day_of_minutes_is_counted_in_full(page, tmp_path, monkeypatch):
     found = section(page("timing.log"), "Calls over time")
     counts = [int(each.replace(",", "")) for each in re.findall(r"UTC: ([\d,]+) calls</title>", found)]
     assert sum(counts) == 1440 * 3
-    assert len(counts) == 90
-    assert "in 16.0 min" in found
+    assert len(counts) == 48
+    assert "calls per 30 min<" in found
+    assert set(counts) == {90}

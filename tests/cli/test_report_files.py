@@ -20,6 +20,13 @@ from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.cli import report as command_module
 from time_execution.types import Metric
 
+NINES = "9" * 400
+ODD = [
+    *(('"wall_ms": 2.0', value) for value in (NINES, "1e308", "1.5e308", "-Infinity", "NaN")),
+    *(('"memory_change_bytes": 4096', value) for value in (NINES, "-1e308", "NaN")),
+    *(('"cpu_ms": 1.0', value) for value in (NINES, "1e308", "NaN")),
+]
+
 
 @pytest.fixture
 def log(tmp_path):
@@ -215,6 +222,33 @@ def test_small_files_take_no_time_and_large_ones_little(command, tmp_path):
 
     assert least(lambda: seconds_taken("small"), 0.5) <= 0.5
     assert least(lambda: seconds_taken("large"), 2.0) <= 2.0
+
+
+@pytest.mark.parametrize("options", [["metrics.db", "--html", "link.db"], ["--html", "metrics.db"]])
+def test_a_page_never_takes_the_place_of_what_it_is_about(in_process, tmp_path, options):
+    """By whatever name: a file that is given where the page is to go, most likely by mistake, stays as it is."""
+    path = tmp_path / "metrics.db"
+    with SQLiteBackend(path) as backend:
+        backend.write("shop.save", value=2.0)
+    (tmp_path / "link.db").symlink_to(path)
+    before = path.read_bytes()
+    done = in_process("report", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"time-execution: {options[-1]} is what is reported; name another file for the page\n"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"], ["--html", "page.html"]])
+def test_numbers_beyond_all_measure_are_no_end_of_the_report(in_process, tmp_path, form):
+    """Whatever a program may have written there; JSON stays JSON; what is less than nothing is passed over."""
+    usual = json.dumps(timing())
+    odd = [usual.replace(field, f"{field.split()[0]} {value}") + "\n" for field, value in ODD]
+    lines(tmp_path / "odd.log", f"{usual}\n", *odd)
+    done = in_process("report", "odd.log", *form)
+    assert done.returncode == 0
+    if form == ["--json"]:
+        (row,) = json.loads(done.stdout, parse_constant=pytest.fail)["functions"]
+        assert (row["calls"], row["total"]) == (len(odd), None)
 
 
 def test_nothing_but_files_is_needed(command, tmp_path):

@@ -90,7 +90,8 @@ def test_an_interrupt_is_the_programs_own(tmp_path, counts, script):
         import time
         def nap():
             print("ready", flush=True)
-            time.sleep(60)
+            while True:  # not one wait without an end: a signal just before it would go unnoticed
+                time.sleep(0.05)
         def main():
             nap()
         main()

@@ -24,7 +24,8 @@ ENDLESS = """
             work()
         try:
             print("ready", flush=True)
-            time.sleep(60)
+            while True:  # not one wait without an end: a signal just before it would go unnoticed
+                time.sleep(0.05)
         finally:
             print("not python's way to end", flush=True)
 
@@ -74,13 +75,17 @@ TERMINATED = """
     def work(n):
         return n
 
+    def wait():
+        while True:  # as above
+            time.sleep(0.05)
+
     if __name__ == "__main__":
         context = multiprocessing.get_context("fork")
         with context.Pool(2) as pool:  # leaving it ends the workers by SIGTERM
             pool.map(work, range(40))
         ended = set()
         for _ in range(30):  # at once: a signal may find a child that has hardly begun
-            child = context.Process(target=time.sleep, args=(60,))
+            child = context.Process(target=wait)
             child.start()
             child.terminate()
             child.join(10)

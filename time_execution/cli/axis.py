@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from math import ceil, floor, log10
 from typing import NamedTuple
 
-_MOST_MARKS = 6
+_MOST_MARKS, _USUAL_MARKS = 8, 6
 _FEW_DECADES, _MANY_DECADES = 1.7, 7.0
 _SECONDS = (1, 2, 5, 10, 15, 30)
 _STEPS = tuple(
     timedelta(seconds=seconds)
     for seconds in (
-        *(round(number * 10.0**power, 3) for power in (-3, -2, -1) for number in (1, 2, 5)),
+        *(round(number * 10.0**power, 6) for power in range(-6, 0) for number in (1, 2, 5)),
         *(each * 1 for each in _SECONDS),
         *(each * 60 for each in _SECONDS),
         *(each * 3600 for each in (1, 2, 3, 6, 12)),
@@ -21,6 +21,10 @@ _STEPS = tuple(
     )
 )
 _SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+_UNITS = (("day", _DAY), ("h", timedelta(hours=1)), ("min", _MINUTE), ("s", _SECOND), ("ms", timedelta(milliseconds=1)))
 
 
 class Mark(NamedTuple):
@@ -74,9 +78,50 @@ def decades(low: float, high: float, text: Callable[[float], str]) -> list[Mark]
     return found
 
 
-def moments(start: datetime, length: timedelta) -> list[Mark]:
-    """Return marks at round moments of local time, few enough to stand side by side."""
-    step = next((each for each in _STEPS if length / each <= _MOST_MARKS), _STEPS[-1])
+def round_step(length: timedelta, most: int, *, multiple_of: timedelta = timedelta(microseconds=1)) -> timedelta:
+    """Return the shortest round time of which a length has no more than so many, or a few more at the ends.
+
+    Args:
+        length: What is divided.
+        most: The most parts.
+        multiple_of: What the step is to be a multiple of.
+    """
+    fitting = (each for each in _STEPS if length / each <= most and not each % multiple_of)
+    return next(fitting, max(multiple_of, _STEPS[-1] * -(-length // (_STEPS[-1] * most))))
+
+
+def step_text(step: timedelta) -> str:
+    """Return a round time as briefly as can be.
+
+    Example:
+        >>> [step_text(timedelta(seconds=number)) for number in (0.00005, 0.2, 5, 900, 21600, 86400, 604800)]
+        ['50 µs', '200 ms', '5 s', '15 min', '6 h', 'day', '7 days']
+    """
+    for unit, length in _UNITS:
+        if step >= length and not step % length:
+            number = step // length
+            if unit == "day":
+                return unit if number == 1 else f"{number} days"
+            return f"{number} {unit}"
+    return f"{step // timedelta(microseconds=1)} µs"
+
+
+def decade_choices(low: float, high: float, text: Callable[[float], str]) -> list[list[Mark]]:
+    """Return marks as `decades` does, and ever fewer of them."""
+    marks = decades(low, high, text)
+    tens = [mark for mark in marks if mark.text.lstrip("-0.")[:1] == "1"]
+    return [marks, *([tens[::every] for every in range(1, len(tens) + 1)] or [marks[::every] for every in (2, 3, 4)])]
+
+
+def moment_choices(start: datetime, length: timedelta) -> list[list[Mark]]:
+    """Return marks as `moments` does, and ever fewer of them, at rounder moments."""
+    found = (moments(start, length, most) for most in range(_MOST_MARKS, 0, -1))
+    return [marks for marks in found if marks] or [[Mark(0.0, _moment_text(start.astimezone(), _MILLISECOND))]]
+
+
+def moments(start: datetime, length: timedelta, most: int = _USUAL_MARKS) -> list[Mark]:
+    """Return marks at round moments of local time, `most` or one more of them."""
+    step = next((each for each in _STEPS if length / each <= most), _STEPS[-1])
     local = start.astimezone()
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     # Of days, those count that are whole steps from the first day of all.
@@ -96,4 +141,8 @@ def _moment_text(moment: datetime, step: timedelta) -> str:
         return f"{moment:%b %d}"
     if step >= _MINUTE:
         return f"{moment:%H:%M}"
-    return f"{moment:%H:%M:%S}" if step >= _SECOND else moment.time().isoformat("milliseconds")
+    return (
+        f"{moment:%H:%M:%S}"
+        if step >= _SECOND
+        else moment.time().isoformat("milliseconds" if step >= _MILLISECOND else "microseconds")
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.cli.numbers import change, count, duration, plural, quantity, size, times
 from time_execution.cli.table import Screen, fitting, render
+from time_execution.formats.number import finite_number
 
 if TYPE_CHECKING:
     from time_execution.report import FunctionStats, Resources
@@ -101,7 +102,7 @@ def _between(first: datetime, last: datetime) -> str:
     """Return a range of minutes in local time."""
     begin, end = first.astimezone(), last.astimezone()
     day = "" if begin.date() == end.date() else "%Y-%m-%d "
-    until = "" if begin == end else f" to {end:{day}%H:%M}"
+    until = "" if f"{begin:%F%H%M}" == f"{end:%F%H%M}" else f" to {end:{day}%H:%M}"
     return f"{begin:%Y-%m-%d %H:%M}{until} {end:%Z}"
 
 
@@ -165,13 +166,15 @@ def print_csv(chosen: list[FunctionStats], taken: Mapping[str, Resources]) -> No
 
 def iso(value: datetime | None) -> str | None:
     """Return a moment as JSON and CSV have it."""
-    return None if value is None else value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Whole seconds have no fraction.
+    return None if value is None else value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def _fields(row: FunctionStats) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": row.name, "kind": row.kind, "unit": row.unit}
     fields |= {"calls": row.calls, "errors": row.errors}
-    fields |= {number: getattr(row, number) for number in _ALL_NUMBERS}
+    # What sums of numbers beyond all measure come to, JSON cannot tell.
+    fields |= {number: finite_number(getattr(row, number)) for number in _ALL_NUMBERS}
     return fields | {"first_seen": iso(row.first_seen), "last_seen": iso(row.last_seen)}
 
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from time_execution.cli.axis import round_step
 from time_execution.formats.histogram import ZERO, bounds
 from time_execution.formats.timestamp import to_datetime, to_nanoseconds
-from time_execution.report import histograms, series, slowest, tail
+from time_execution.report import histograms, moments, series, slowest
 
 if TYPE_CHECKING:
     from time_execution.report import Call, FunctionStats, Point
 
 _SLOTS, _MOST_SLOTS = 60, 90
-_PAGE = 20_000
+_MARGIN = 10
+_BRIEF = timedelta(milliseconds=100)
 _FEW_CALLS = 100_000
 _FEW_SERIES = 300
 _MAX_COLUMNS = 40
 _LEAST_COLUMNS = 25
 _SLOWEST = 5
 _SLOWEST_OF_ALL = 10
-_SECOND = 1_000_000_000
-_MINUTE = timedelta(minutes=1)
+_MICROSECOND, _MINUTE = timedelta(microseconds=1), timedelta(minutes=1)
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Timeline:
         calls: Name -> slot -> calls.
         errors: Name -> slot -> calls that failed.
         is_whole: Whether all functions are in it, not only those that details are told of.
+        least_slots: How many slots there are at least.
+        instant: The one moment of all calls, where they have the same.
     """
 
     start: datetime
@@ -44,6 +48,8 @@ class Timeline:
     calls: dict[str, Counter[int]] = field(default_factory=dict)
     errors: dict[str, Counter[int]] = field(default_factory=dict)
     is_whole: bool = False
+    least_slots: int = 1
+    instant: datetime | None = None
 
     @property
     def end(self) -> datetime:
@@ -53,7 +59,7 @@ class Timeline:
     @property
     def slots(self) -> int:
         """How many slots there are, up to the last with a call."""
-        return 1 + max((slot for counts in self.calls.values() for slot in counts), default=0)
+        return max(self.least_slots, 1 + max((slot for counts in self.calls.values() for slot in counts), default=0))
 
     def add(self, name: str, slot: int, calls: int, errors: int) -> None:
         """Count calls."""
@@ -153,9 +159,9 @@ def timeline(
         until: The end.
     """
     if sum(row.calls for row in stats) <= _FEW_CALLS:
-        exact = _from_calls(path, {row.name for row in stats}, since=since, until=until)
+        exact = _from_calls(path, stats, since=since, until=until)
         # Single calls are deleted long before what they add up to.
-        if exact is not None and exact.start < min(row.first_seen for row in stats) + _MINUTE:
+        if exact is not None:
             return exact
     is_whole = len(stats) <= _FEW_SERIES
     names = [None] if is_whole else [row.name for row in shown]
@@ -163,40 +169,52 @@ def timeline(
     return _from_points(points, {row.name for row in stats}, is_whole=is_whole) if points else None
 
 
-def _from_calls(path: str, names: set[str], *, since: datetime | None, until: datetime | None) -> Timeline | None:
-    low = 0 if since is None else to_nanoseconds(since)
-    high = None if until is None else to_nanoseconds(until)
-    found = [
-        (call.timestamp, call.name, call.is_error)
-        for call in _all_calls(path)
-        if call.name in names and call.timestamp >= low and (high is None or call.timestamp < high)
-    ]
+def _from_calls(
+    path: str, stats: Sequence[FunctionStats], *, since: datetime | None, until: datetime | None
+) -> Timeline | None:
+    """Return calls as they are kept singly; None when they are not, or not from the first on."""
+    found = moments(path, {row.name for row in stats}, since=since, until=until)
     if not found:
         return None
-    first, last = min(found)[0], max(found)[0]
-    width = max(1, -(-(last - first + 1) // _SLOTS))
-    result = Timeline(to_datetime(first), timedelta(microseconds=max(1.0, width / 1000)), is_whole=True)
+    first, last = to_datetime(min(found)[0]), to_datetime(max(found)[0])
+    if first >= min(row.first_seen for row in stats) + _MINUTE:
+        return None
+    width = round_step(last - first, _SLOTS) if first < last else _BRIEF
+    result = _aligned(first, last, width)
+    start, length = to_nanoseconds(result.start), result.width // _MICROSECOND * 1000
     for moment, name, is_error in found:
-        result.add(name, (moment - first) // width, 1, int(is_error))
+        result.add(name, (moment - start) // length, 1, int(is_error))
+    result.is_whole, result.instant = True, first if first == last else None
     return result
-
-
-def _all_calls(path: str) -> Iterator[Call]:
-    after = 0
-    while page := tail(path, after=after, limit=_PAGE):
-        yield from page
-        after = page[-1].id
 
 
 def _from_points(points: Sequence[Point], names: set[str], *, is_whole: bool) -> Timeline:
-    period = max(point.seconds for point in points)
-    starts = [to_nanoseconds(point.start) // _SECOND // period for point in points]
+    period = timedelta(seconds=max(point.seconds for point in points))
+    first, last = min(point.start for point in points), max(point.start for point in points)
     # More columns than that are too thin to be pointed at.
-    width = period * -(-(max(starts) - min(starts) + 1) // _MOST_SLOTS)
-    first = min(starts) * period
-    result = Timeline(datetime.fromtimestamp(first, timezone.utc), timedelta(seconds=width), is_whole=is_whole)
-    for point, start in zip(points, starts, strict=True):
+    result = _aligned(first, last, round_step(last - first + period, _MOST_SLOTS, multiple_of=period), period)
+    result.is_whole = is_whole
+    for point in points:
         if point.stats.name in names:
-            slot = (start * period - first) // width
+            slot = max(0, (point.start - result.start) // result.width)
             result.add(point.stats.name, slot, point.stats.calls, point.stats.errors)
     return result
+
+
+def _aligned(first: datetime, last: datetime, width: timedelta, period: timedelta = _MICROSECOND) -> Timeline:
+    """Return slots that begin at round moments of local time, with some around a single one.
+
+    Args:
+        first: A moment in the first slot.
+        last: One in the last.
+        width: How long each is.
+        period: What is known of the moments: they are rounded down to its multiples in UTC.
+    """
+    offset = first.astimezone().utcoffset() or timedelta()
+    # Where the periods lie otherwise than the hours and days of the clock on the wall, so do the slots.
+    origin = _EPOCH - offset if not offset % period else _EPOCH
+    start = first - (first - origin) % width
+    if last < start + width:
+        # A single slot across the whole width would look like much more than it is.
+        return Timeline(max(start - width * _MARGIN, _EPOCH), width, least_slots=2 * _MARGIN + 1)
+    return Timeline(start, width)

@@ -40,6 +40,8 @@ class Told:
         taken: What is known of resources, by name.
         since: The beginning of the range.
         until: Its end.
+        pattern: What names had to match; None for all.
+        cut: Files of which the end is missing.
     """
 
     database: str
@@ -49,6 +51,8 @@ class Told:
     taken: Mapping[str, Resources]
     since: datetime | None
     until: datetime | None
+    pattern: str | None = None
+    cut: Sequence[str] = ()
 
 
 def page(told: Told) -> str:
@@ -59,20 +63,21 @@ def page(told: Told) -> str:
     """
     timings = [row for row in told.chosen if row.is_timing]
     others = [row for row in told.chosen if not row.is_timing]
+    number = sum(row.is_timing for row in told.stats)
     greatest = sorted(timings, key=lambda row: -(row.total or 0.0))[:_SHOWN_DETAILS]
     shown = [*greatest, *others[:_SHOWN_DETAILS]]
     parts = [_head(told)]
     if told.chosen:
         timeline = findings.timeline(told.database, told.stats, shown, since=told.since, until=told.until)
         if timings:
-            parts.append(totals(greatest))
+            parts.append(totals(greatest, number))
             if timeline is not None:
                 parts.append(calls_over_time(timeline, told.stats))
             parts.append(memory({row.name: told.taken[row.name] for row in timings if row.name in told.taken}))
             slowest = findings.slowest_of_all(told.database, timings, since=told.since, until=told.until)
-            parts += [slowest_of_all(slowest), functions(timings, told.taken)]
+            parts += [slowest_of_all(slowest), functions(timings, told.taken, number)]
         if others:
-            parts.append(values(others))
+            parts.append(values(others, len(told.stats) - number))
         details = findings.details(told.database, shown, since=told.since, until=told.until)
         parts.append(_details(details, timeline))
     return _document(told, "".join(parts))
@@ -112,12 +117,12 @@ def _named(told: Told) -> str:
 
 def _head(told: Told) -> str:
     about = f'<p class="quiet">{escape(_named(told))}{_range(told.stats)}</p>'
-    title = f"<header><h1>What functions cost</h1>{about}"
+    title = f"<header><h1>What functions cost</h1>{about}{_asked(told)}{_damage(told)}"
     if not told.stats:
         is_database = [told.database] == list(told.files)
         how = f"<p>To make some: <code>time-execution run --db {escape(told.database)} script.py</code></p>"
-        hint = how if is_database else ""
-        return f'{title}<p class="lead">There is no metric in this range.</p>{hint}</header>'
+        hint = how if is_database and told.pattern is None else ""
+        return f'{title}<p class="lead">{_nothing(told)}</p>{hint}</header>'
     timings, others = ([row for row in told.stats if row.is_timing is wanted] for wanted in (True, False))
     errors = count_errors(told.stats)
     failed = f'<span class="trouble-text">{plural(errors, "error")}</span>' if errors else "no errors"
@@ -136,12 +141,40 @@ def _head(told: Told) -> str:
     return f'{title}<p class="lead">{" ".join(sentences)}</p></header>'
 
 
+def _asked(told: Told) -> str:
+    """Return what was asked for, if that is not everything."""
+    parts = [f"names that match <code>{escape(told.pattern)}</code>"] if told.pattern is not None else []
+    parts += [f"since {moment_text(told.since)}"] if told.since is not None else []
+    parts += [f"until {moment_text(told.until)}"] if told.until is not None else []
+    return f'<p class="quiet">Only {", ".join(parts)}</p>' if parts else ""
+
+
+def _damage(told: Told) -> str:
+    """Return a warning of files of which the end is missing."""
+    if not told.cut:
+        return ""
+    names = ", ".join(f"<code>{escape(name)}</code>" for name in told.cut)
+    return (
+        f'<p class="warning"><strong>Not whole: {names}.</strong> The file is cut off or damaged; '
+        "what follows that place is missing here.</p>"
+    )
+
+
+def _nothing(told: Told) -> str:
+    """Return why there is nothing."""
+    has_range = told.since is not None or told.until is not None
+    if told.pattern is not None:
+        return f"No name matches <code>{escape(told.pattern)}</code>{' in this time' if has_range else ''}."
+    return "There is no metric in this time." if has_range else "There is no metric."
+
+
 def _range(stats: Sequence[FunctionStats]) -> str:
     if not stats:
         return ""
     first, last = min(row.first_seen for row in stats), max(row.last_seen for row in stats)
     is_one_day = first.astimezone().date() == last.astimezone().date()
-    until = "" if first == last else f" to {moment_text(last, has_date=not is_one_day)}"
+    is_one_minute = is_one_day and f"{first:%H%M}" == f"{last:%H%M}"
+    until = "" if is_one_minute else f" to {moment_text(last, has_date=not is_one_day)}"
     return f" · {moment_text(first)}{until} · written {moment_text(datetime.now().astimezone(), 'seconds')}"
 
 

@@ -8,9 +8,9 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from time_execution.cli.axis import Mark, decades, height_of, heights, moments
+from time_execution.cli.axis import Mark, decade_choices, height_of, heights, moment_choices, step_text
 from time_execution.cli.numbers import change, count, plural, quantity, short_count, size
-from time_execution.cli.page_text import local_text, moment_text, name_text, number_text, span_text
+from time_execution.cli.page_text import local_text, moment_text, name_text, number_text
 from time_execution.cli.plot import bar, chart, columns, deviation
 
 if TYPE_CHECKING:
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from time_execution.report import FunctionStats, Resources
 
 _SHOWN_BARS = 12
-_BRIEF = timedelta(seconds=30)
+_MINUTE, _SECOND, _MILLISECOND = timedelta(minutes=1), timedelta(seconds=1), timedelta(milliseconds=1)
 _ROUND_ENDINGS = (".00", ".0")
 
 
-def totals(rows: Sequence[FunctionStats]) -> str:
-    """Return bars of the time that functions took in all."""
+def totals(rows: Sequence[FunctionStats], number: int) -> str:
+    """Return bars of the time that functions took in all.
+
+    Args:
+        rows: The functions, the one that took most first.
+        number: How many there are in all.
+    """
     highest = max((row.total or 0.0 for row in rows), default=0.0) or 1.0
     items = "".join(
         f"<div><dt>{name_text(row.name)}</dt><dd>{bar((row.total or 0.0) / highest)}</dd>"
@@ -32,8 +37,8 @@ def totals(rows: Sequence[FunctionStats]) -> str:
     )
     return (
         f'<section><h2>Time per function</h2><dl class="panel bars">{items}</dl>'
-        '<p class="quiet small">Total time of the functions that took most of it. It contains that of the functions '
-        "they call, so the bars do not add up.</p></section>"
+        f'<p class="quiet small">Total time{_first_of(number, "that took most")}. It contains that of the functions '
+        "that they call, so the bars do not add up.</p></section>"
     )
 
 
@@ -54,9 +59,15 @@ def memory(taken: Mapping[str, Resources]) -> str:
         for name, each, number in found
     )
     return (
-        f'{head}<dl class="panel bars">{items}</dl><p class="quiet small">By how much the process grew during all '
+        f'{head}<dl class="panel bars">{items}</dl><p class="quiet small">By how much the process grew, to the right '
+        f"of the line at zero, or shrank, to its left{_first_of(len(known), 'that changed it most')}: during all "
         "calls of a function, those of functions that it calls, and whatever other threads did meanwhile.</p></section>"
     )
+
+
+def _first_of(number: int, which: str) -> str:
+    """Return words on the functions that are not drawn, if there are any."""
+    return f"; shown are the {_SHOWN_BARS} of {count(number)} functions {which}" if number > _SHOWN_BARS else ""
 
 
 def _memory_title(taken: Resources) -> str:
@@ -77,7 +88,8 @@ def time_plot(timeline: Timeline, names: Sequence[str], thing: str = "call") -> 
     """Return columns of the calls of these functions together."""
     calls, failures = timeline.counts(names), timeline.failures(names)
     length = timeline.width * timeline.slots
-    timespec = "milliseconds" if length < _BRIEF else "seconds"
+    timespec = _timespec(timeline.width)
+    width = step_text(timeline.width)
     titles = [
         f"{local_text(timeline.start + timeline.width * slot, timespec)}: {plural(number, thing)}"
         + (f", {plural(failed, 'error')}" if failed else "")
@@ -85,16 +97,47 @@ def time_plot(timeline: Timeline, names: Sequence[str], thing: str = "call") -> 
     ]
     bad = [failed / number if number else 0.0 for number, failed in zip(calls, failures, strict=True)]
     note = "; errors in red at the foot" if any(failures) else ""
-    most = f"at most {count(max(calls, default=0))} in {span_text(timeline.width)}"
-    label = f"{plural(sum(calls), thing)} in {span_text(length)}, {most}"
-    top = height_of(max(calls, default=0))
+    most = max(calls, default=0)
+    filled = [slot for slot, number in enumerate(calls) if number]
+    spread = ""
+    if timeline.instant is not None:
+        spread = ", all at the same moment"
+    elif len(filled) == 1:
+        spread = f", all within {'a day' if width == 'day' else width}"
+    elif filled:
+        spread = f", at most {count(most)} per {width}"
+    label = plural(sum(calls), thing) + (spread if sum(calls) > 1 else "")
+    top = height_of(most)
     drawn = columns(calls, titles, label=label, bad=bad, top=top)
-    is_one_day = timeline.start.astimezone().date() == timeline.end.astimezone().date()
-    start, end = moment_text(timeline.start, timespec), moment_text(timeline.end, timespec, has_date=not is_one_day)
-    return (
-        f"<figure>{chart(drawn, across=moments(timeline.start, length), up=heights(top, short_count))}"
-        f'<figcaption class="small">{escape(label + note)}, from {start} to {end}</figcaption></figure>'
+    drawn = chart(
+        drawn,
+        across=moment_choices(timeline.start, length),
+        up=heights(top, short_count),
+        unit=f"{thing}s per {width}",
     )
+    when = _when(timeline, filled, timespec)
+    return f'<figure>{drawn}<figcaption class="small">{escape(label + note)}{when}</figcaption></figure>'
+
+
+def _when(timeline: Timeline, filled: Sequence[int], timespec: str) -> str:
+    """Return from when to when there is anything, or about when that is."""
+    if not filled:
+        return ""
+    if timeline.instant is not None:
+        return f", at {moment_text(timeline.instant, 'microseconds')}"
+    start, end = (timeline.start + timeline.width * slot for slot in (filled[0], filled[-1] + 1))
+    is_one_day = start.astimezone().date() == end.astimezone().date()
+    shown = moment_text(start, timespec), moment_text(end, timespec, has_date=not is_one_day)
+    return f", at {shown[0]}" if len(filled) == 1 else f", from {shown[0]} to {shown[1]}"
+
+
+def _timespec(width: timedelta) -> str:
+    """Return how exactly the beginning of a slot is to be told."""
+    if width >= _MINUTE:
+        return "minutes"
+    if width >= _SECOND:
+        return "seconds"
+    return "milliseconds" if width >= _MILLISECOND else "microseconds"
 
 
 def histogram(detail: Detail, thing: str) -> str:
@@ -109,10 +152,12 @@ def histogram(detail: Detail, thing: str) -> str:
     top = height_of(max(each.calls for each in found))
     drawn = columns([each.calls for each in found], titles, label=label, top=top)
     is_whole = all(before.high == after.low for before, after in pairwise(found))
-    marks = decades(found[0].low, found[-1].high, lambda number: _round_text(number, row.unit)) if is_whole else []
-    scale = "; logarithmic scale" if marks else ""
+    marks = decade_choices(found[0].low, found[-1].high, lambda number: _round_text(number, row.unit))
+    is_scale = is_whole and bool(marks[0])
+    scale = "; logarithmic scale" if is_scale else ""
+    across = marks if is_scale else [_ends(ends), _ends(ends)[:1]]
     return (
-        f"<figure>{chart(drawn, across=marks or _ends(ends), up=heights(top, short_count))}"
+        f"<figure>{chart(drawn, across=across, up=heights(top, short_count), unit=f'{thing}s')}"
         f'<figcaption class="small">{escape(label + scale)}</figcaption></figure>'
     )
 

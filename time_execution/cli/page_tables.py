@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from time_execution.cli.numbers import change, count, duration, quantity, short_count, size
 from time_execution.cli.page_text import (
     RESOURCES,
+    call_id_text,
     exact,
     fields_text,
     moment_text,
@@ -33,22 +34,40 @@ _RESOURCES = {
 }
 
 
-def functions(rows: Sequence[FunctionStats], taken: Mapping[str, Resources]) -> str:
-    """Return the table of functions, which can be sorted and filtered."""
+def functions(rows: Sequence[FunctionStats], taken: Mapping[str, Resources], number: int) -> str:
+    """Return the table of functions, which can be sorted and filtered.
+
+    Args:
+        rows: The functions.
+        taken: What is known of resources, by name.
+        number: How many functions there are in all.
+    """
     return (
         '<section><div class="tools"><h2>Functions</h2><label hidden>'
         '<span class="quiet small" id="shown" role="status"></span> '
         '<input id="filter" type="search" placeholder="filter by name ( / )" aria-label="filter by name"></label>'
-        f"</div>{_table(rows, 'function', _COLUMNS, identity='functions', taken=taken)}</section>"
+        f"</div>{_table(rows, 'function', _COLUMNS, identity='functions', taken=taken)}"
+        f"{_left_out(rows, number, 'functions')}</section>"
     )
 
 
-def values(rows: Sequence[FunctionStats]) -> str:
-    """Return the table of numbers that are no durations."""
+def values(rows: Sequence[FunctionStats], number: int) -> str:
+    """Return the table of numbers that are no durations, of which there are so many in all."""
     return (
         f"<section><h2>Values</h2>{_table(rows, 'value', _VALUE_COLUMNS, identity='values', taken={})}"
+        f"{_left_out(rows, number, 'values')}"
         '<p class="quiet small">Numbers that are no durations: written by hand, counted, or read off. '
         "Each is in the unit that it was written with.</p></section>"
+    )
+
+
+def _left_out(rows: Sequence[FunctionStats], number: int, things: str) -> str:
+    """Return what is said of rows that the table does not have."""
+    if len(rows) == number:
+        return ""
+    return (
+        f'<p class="quiet small">{count(len(rows))} of {count(number)} {things} are on this page; '
+        "<code>--limit 0</code> puts all of them there.</p>"
     )
 
 
@@ -82,7 +101,7 @@ def _calls_table(calls: Sequence[Call], when: str, what: str, *, highest: float 
     """
     told = [fields_text(call) for call in calls]
     known = [each for each in RESOURCES if any(resource_text(call, each) for call in calls)]
-    has_hosts = any(call.hostname for call in calls)
+    has_hosts, has_ids = any(call.hostname for call in calls), any(call_id_text(call) for call in calls)
     days = {to_datetime(call.timestamp).astimezone().date() for call in calls}
     rows = []
     for call, text in zip(calls, told, strict=True):
@@ -94,6 +113,7 @@ def _calls_table(calls: Sequence[Call], when: str, what: str, *, highest: float 
             cells = [f"<td>{name_text(call.name)}</td>", f'<td class="length">{drawn}</td>', cells[1], _wide(moment)]
         cells += [_wide(resource_text(call, each) or "-") for each in known]
         cells += [f'<td class="wide{" trouble-text" if call.is_error else ""}">{text}</td>'] if any(told) else []
+        cells += [_wide(call_id_text(call) or "-")] if has_ids else []
         cells += [_wide(escape(call.hostname or ""))] if has_hosts else []
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = (
@@ -101,10 +121,17 @@ def _calls_table(calls: Sequence[Call], when: str, what: str, *, highest: float 
         if highest is None
         else [_head("function"), '<th class="length"></th>', _head(what), _head(when, is_wide=True)]
     )
-    heads += [_head(each, is_wide=True) for each in known] + ([_head("")] if any(told) else [])
+    heads += [_head(each, is_wide=True) for each in known] + ([_details_head(calls)] if any(told) else [])
+    heads += [_head("call id", is_wide=True)] if has_ids else []
     heads += [_head("host", is_wide=True)] if has_hosts else []
-    kind = "" if highest is None else ' class="ranked"'
-    return f"<table{kind}><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    kind = "single" if highest is None else "ranked"
+    return f'<table class="{kind}"><thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _details_head(calls: Sequence[Call]) -> str:
+    """Return the title of what else is known."""
+    is_arguments = all("arguments" in call.fields for call in calls)
+    return f'<th scope="col" class="wide">{"arguments" if is_arguments else "details"}</th>'
 
 
 def _wide(content: str) -> str:

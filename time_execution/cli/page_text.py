@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from time_execution.cli.numbers import change, duration, quantity, size
+from time_execution.formats.number import finite_number
 
 if TYPE_CHECKING:
     from time_execution.report import Call, FunctionStats
@@ -22,9 +23,11 @@ _RESOURCES: Mapping[str, tuple[tuple[str, ...], Callable[[float | None], str]]] 
 }
 _OF_RESOURCES = frozenset(field for fields, _ in _RESOURCES.values() for field in fields)
 # What `Timer` says twice.
-_TOLD_OTHERWISE = frozenset({"started", "outcome"})
+_CALL_ID = "call_id"
+_TOLD_OTHERWISE = frozenset({"started", "outcome", _CALL_ID})
+_MAX_ID = 8
 _ARGUMENTS = "arguments"
-_FIRST, _LAST = ("error_type", "message", _ARGUMENTS), "call_id"
+_FIRST = ("error_type", "message", _ARGUMENTS)
 
 RESOURCES = tuple(_RESOURCES)
 """What `resource_text` knows of a call."""
@@ -51,12 +54,12 @@ def resource_text(call: Call, resource: str) -> str:
     """Return what a call took of a resource; nothing when that is not known."""
     fields, shown = _RESOURCES[resource]
     number = next((call.fields[field] for field in fields if field in call.fields), None)
-    return shown(number) if type(number) in {int, float} else ""
+    return shown(finite_number(number)) if type(number) in {int, float} else ""
 
 
 def fields_text(call: Call) -> str:
-    """Return what else is known of a call, resources aside; of much, its beginning."""
-    left_out = _OF_RESOURCES | _TOLD_OTHERWISE if _LAST in call.fields else _OF_RESOURCES
+    """Return what else is known of a call, resources and its id aside; of much, its beginning."""
+    left_out = _OF_RESOURCES | _TOLD_OTHERWISE if _CALL_ID in call.fields else _OF_RESOURCES
     told = [(key, value) for key, value in call.fields.items() if key not in left_out]
     text = ", ".join(_field(key, value) for key, value in sorted(told, key=lambda field: _rank(field[0])))
     return escape(text if len(text) <= _MAX_FIELDS else f"{text[:_MAX_FIELDS]}…")
@@ -76,16 +79,19 @@ def local_text(moment: datetime, timespec: str, *, has_date: bool = True) -> str
     return f"{date}{local.time().isoformat(timespec)} {local:%Z}"
 
 
-def span_text(width: timedelta) -> str:
-    """Return how long something is."""
-    return duration(width.total_seconds() * 1e3)
+def call_id_text(call: Call) -> str:
+    """Return the beginning of a call's id, the whole under the pointer; nothing when it has none."""
+    value = call.fields.get(_CALL_ID)
+    if value is None:
+        return ""
+    whole = value if isinstance(value, str) else json.dumps(value)
+    short = whole if len(whole) <= _MAX_ID else f"{whole[:_MAX_ID]}…"
+    return f'<span class="name" title="{escape(whole)}">{escape(short)}</span>'
 
 
 def _rank(key: str) -> int:
     """Return where a field stands among the others."""
-    if key in _FIRST:
-        return _FIRST.index(key)
-    return len(_FIRST) + (key == _LAST)
+    return _FIRST.index(key) if key in _FIRST else len(_FIRST)
 
 
 def _field(key: str, value: Any) -> str:

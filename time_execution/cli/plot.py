@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,12 @@ _GAP_SHARE = 0.15
 _MANY = 120
 _LEAST_HEIGHT = 1.5
 _HEIGHT = 100.0
-_NEAR_AN_END = 0.06
+# From how many pixels on a plot with its axis shows which marks: so many that their texts do not touch.
+_WIDTHS = (180, 240, 300, 360, 440, 560, 720, 900, 1100)
+_BESIDE = 52
+_LETTER, _BETWEEN = 8.2, 12
+# How far a text may reach beyond the plot: over the numbers at its left, and into the margin at its right.
+_LEFT, _RIGHT = 40, 12
 
 
 def bar(share: float) -> str:
@@ -33,7 +39,8 @@ def deviation(value: float, low: float, high: float) -> str:
     zero, end = -low / span, (value - low) / span
     left = min(zero, end)
     return _horizontal(
-        f'<rect class="mark" x="{_percent(left)}" width="{_percent(abs(end - zero))}" height="1"/>'
+        f'<rect class="mark{" less" if value < 0 else ""}" x="{_percent(left)}" width="{_percent(abs(end - zero))}" '
+        'height="1"/>'
         f'<path class="zero" d="M{_percent(zero)} 0V1"/>'
     )
 
@@ -69,22 +76,25 @@ def columns(
     )
 
 
-def chart(drawn: str, *, across: Sequence[Mark], up: Sequence[Mark]) -> str:
+def chart(drawn: str, *, across: Sequence[Sequence[Mark]], up: Sequence[Mark], unit: str) -> str:
     """Return a plot with its axes.
 
     Args:
         drawn: The plot.
-        across: The marks below it.
+        across: The marks below it, the most first, then fewer: a plot shows those that its width has room for.
         up: Those at its left, which have lines through the plot.
+        unit: What these count.
     """
     lines = "".join(f'<line x1="0" x2="100%" y1="{_down(mark)}" y2="{_down(mark)}"/>' for mark in up)
     side = "".join(f'<text x="100%" y="{_down(mark)}">{escape(mark.text)}</text>' for mark in up)
     below = "".join(
+        f'<g class="{" ".join(classes)}">'
         f'<line x1="{_percent(mark.place)}%" x2="{_percent(mark.place)}%" y1="0" y2="4"/>'
-        f'<text class="{_anchor(mark)}" x="{_percent(mark.place)}%" y="1.25em">{escape(mark.text)}</text>'
-        for mark in across
+        f'<text class="{anchor}" x="{_percent(mark.place)}%" y="1.25em">{escape(mark.text)}</text></g>'
+        for (mark, anchor), classes in _shown(across).items()
     )
     return (
+        f'<p class="unit" aria-hidden="true">{escape(unit)}</p>'
         f'<div class="chart"><svg class="up" aria-hidden="true">{side}</svg>'
         f'<div class="drawn"><svg class="lines" aria-hidden="true">{lines}</svg>{drawn}</div>'
         f'<svg class="across" aria-hidden="true">{below}</svg></div>'
@@ -106,11 +116,36 @@ def _down(mark: Mark) -> str:
     return f"{_percent(1 - mark.place)}%"
 
 
-def _anchor(mark: Mark) -> str:
-    """Return how a text lies to its mark: inside the plot at either end."""
-    if mark.place < _NEAR_AN_END:
+def _shown(choices: Sequence[Sequence[Mark]]) -> dict[tuple[Mark, str], list[str]]:
+    """Return marks with how their texts lie, and the classes of the widths at which they are shown."""
+    found: dict[tuple[Mark, str], list[str]] = {}
+    for width in _WIDTHS:
+        room = width - _BESIDE
+        chosen = next((marks for marks in choices if _fit(marks, room)), choices[-1][:1] if choices else ())
+        for mark in chosen:
+            found.setdefault((mark, _anchor(mark, room)), []).append(f"w{width}")
+    return found
+
+
+def _fit(marks: Sequence[Mark], room: float) -> bool:
+    """Whether texts stand side by side without touching."""
+    extents = [_extent(mark, room) for mark in marks]
+    return bool(marks) and all(end + _BETWEEN <= start for (_, end), (start, _) in pairwise(extents))
+
+
+def _extent(mark: Mark, room: float) -> tuple[float, float]:
+    """Return where a text begins and ends."""
+    length = len(mark.text) * _LETTER
+    left = mark.place * room - {"first": 0.0, "middle": 0.5, "last": 1.0}[_anchor(mark, room)] * length
+    return left, left + length
+
+
+def _anchor(mark: Mark, room: float) -> str:
+    """Return how a text lies to its mark: where it would reach too far out of the plot, inside of it."""
+    half = len(mark.text) * _LETTER / 2
+    if mark.place * room - half < -_LEFT:
         return "first"
-    return "last" if mark.place > 1 - _NEAR_AN_END else "middle"
+    return "last" if mark.place * room + half > room + _RIGHT else "middle"
 
 
 def _column(place: int, height: float, gap: float, kind: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from time_execution.exceptions import MissingExtraError
 from time_execution.report import MOST_ROWS, DatabaseError, opened, read, resources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from time_execution.report import FunctionStats, Opened, Resources
 
@@ -38,6 +39,7 @@ examples:
   time-execution report metrics.db --csv > report.csv
 """
 _TABLE_LIMIT = 30
+_PAGE_LIMIT = 500
 _ALIKE = 5
 _ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _KILLED = 128
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit",
         type=whole(0),
         metavar="N",
-        help=f"show so many functions, and so many others, 0 for all (default: {_TABLE_LIMIT} in the table)",
+        help=f"show so many functions, and so many others, 0 for all (default: {_TABLE_LIMIT}; page: {_PAGE_LIMIT})",
     )
     add_filters(parser)
     forms = parser.add_mutually_exclusive_group()
@@ -81,6 +83,9 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report; one of nothing is a report, too, but for the table."""
+    if arguments.html is not None and _is_one_of(arguments.html, arguments.files):
+        say(f"{arguments.html} is what is reported; name another file for the page")
+        return 1
     progress = Progress("reading")
     try:
         with (
@@ -103,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace, found: Opened) -> int:
     whole = {"since": arguments.since, "until": arguments.until, "pattern": arguments.pattern}
-    stats = read(found.database, **whole)
+    stats = read(found.database, **whole, **({"most": None} if found.is_copy else {}))
     if not stats:
         name = ", ".join(arguments.files)
         say(f"nothing to report: {name} has no metric{_of_which(arguments)}{_hint(arguments, found.database)}")
@@ -125,10 +130,18 @@ def _report(arguments: argparse.Namespace, found: Opened) -> int:
     return 0
 
 
+def _is_one_of(name: str, others: Sequence[str]) -> bool:
+    """Whether a file is one of some others, by whatever name."""
+    known = [each for each in others if os.path.exists(each)]  # noqa: PTH110 - `Path` raises for what is no name at all
+    return os.path.exists(name) and any(os.path.samefile(name, each) for each in known)  # noqa: PTH110, PTH121 - as above
+
+
 def _tell(found: Opened) -> None:
     """Say what was left out of the files."""
     for path, number in found.skipped.items():
         say(f"{path}: passed over {plural(number, 'line')} that tell{'s' if number == 1 else ''} of no metric")
+    for path in found.cut:
+        say(f"{path} IS NOT WHOLE: the file is cut off or damaged; what follows that place is missing from the report")
     for path, number in found.rolled_up.items():
         say(f"{path}: {plural(number, 'metric')} are kept in sums only, and left out beside other files")
 
@@ -154,7 +167,9 @@ def _end(number: int, _: object) -> None:
 def _effective_limit(arguments: argparse.Namespace) -> int | None:
     if arguments.limit is not None:
         return int(arguments.limit)
-    return None if arguments.json or arguments.csv or arguments.html is not None else _TABLE_LIMIT
+    if arguments.html is not None:
+        return _PAGE_LIMIT
+    return None if arguments.json or arguments.csv else _TABLE_LIMIT
 
 
 def _of_which(arguments: argparse.Namespace) -> str:
@@ -187,7 +202,17 @@ def _write_page(
 ) -> int:
     from time_execution.cli.page import Told, page
 
-    told = Told(found.database, arguments.files, stats, chosen, taken, arguments.since, arguments.until)
+    told = Told(
+        database=found.database,
+        files=arguments.files,
+        stats=stats,
+        chosen=chosen,
+        taken=taken,
+        since=arguments.since,
+        until=arguments.until,
+        pattern=arguments.pattern,
+        cut=found.cut,
+    )
     text = page(told)
     try:
         Path(arguments.html).write_text(text, encoding="utf-8", errors="backslashreplace")

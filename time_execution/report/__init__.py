@@ -2,7 +2,7 @@
 
 from time_execution.exceptions import DatabaseError, DatabaseMissingError, NotADatabaseError
 from time_execution.report._resources import MOST_ROWS, Resources, resources
-from time_execution.report.database import histograms, read, series, slowest, tail
+from time_execution.report.database import histograms, moments, read, series, slowest, tail
 from time_execution.report.opening import Opened, opened
 from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series, aggregate_calls
 
@@ -20,6 +20,7 @@ __all__ = [
     "Series",
     "aggregate_calls",
     "histograms",
+    "moments",
     "opened",
     "read",
     "resources",

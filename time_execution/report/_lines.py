@@ -19,9 +19,11 @@ class Tally:
 
     Attributes:
         skipped: Lines or rows that tell of no metric: torn, wrong, or of something else.
+        is_cut: Whether the file, which is compressed, ends early or is damaged: what follows could not be read.
     """
 
     skipped: int = 0
+    is_cut: bool = False
 
 
 def lines(stream: BufferedIOBase, tally: Tally) -> Iterator[str]:
@@ -67,5 +69,5 @@ def _next(stream: BufferedIOBase, tally: Tally) -> bytes:
         # What `gzip` says of damage has no number of the system's.
         if getattr(exc, "errno", None) is not None:
             raise
-    tally.skipped += 1
+    tally.is_cut = True
     return b""

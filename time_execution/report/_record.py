@@ -70,12 +70,15 @@ def _of_timing(record: dict[str, Any]) -> Metric | None:
     name, value, moment = record.pop(FUNCTION), record.pop(WALL_MS), nanoseconds_of(record.pop(ENDED, None))
     if type(name) is not str or moment is None or (type(value) is not float and type(value) is not int):
         return None
+    # No call takes less than no time.
+    if value < 0:
+        return None
     for field in _LEFT_OUT:
         record.pop(field, None)
     outcome = record.pop(OUTCOME, None)
     if outcome is not None and outcome != FINE:
         record[ERROR_TYPE] = outcome
-    record[NAME], record[VALUE], record[TIMESTAMP] = name, float(value), moment
+    record[NAME], record[VALUE], record[TIMESTAMP] = name, value, moment
     return Metric(record)
 
 

@@ -180,8 +180,8 @@ class View:
     def _add(self, found: defaultdict[int, Aggregate], key: str, source: str, bounds: Mapping[str, Any]) -> None:
         """Add rollups up by an expression."""
         query = f"SELECT {key}, {_SUMS} {source.format(table='rollup')} GROUP BY 1"
-        for group, *sums in self.connection.execute(query, bounds):
-            found[group].add_sums(Sums(*sums))
+        for group, calls, errors, total, low, high, first, last in self.connection.execute(query, bounds):
+            found[group].add_sums(Sums(calls, errors, total, low, high, first * SECOND, last * SECOND))
         source = source.format(table="histogram")
         query = f"SELECT {key}, bucket, sum(calls) {source} GROUP BY 1, 2 HAVING bucket <> {NO_NUMBER}"
         for group, bucket, calls in self.connection.execute(query, bounds):

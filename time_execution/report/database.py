@@ -10,19 +10,24 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 from fnmatch import fnmatchcase
 from math import inf
 
-from time_execution.backends.sqlite.schema import SECOND, WIDTHS
+from time_execution.backends.sqlite.schema import LATEST, SECOND, WIDTHS
 from time_execution.formats.timestamp import to_datetime
+from time_execution.report._seen import MOST_SEEN, refine
 from time_execution.report._slowest import Search
-from time_execution.report._view import View
+from time_execution.report._view import View, nanoseconds
 from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series
 
 _CALLS = """SELECT raw.id, series.name, raw.value, hosts.hostname, raw.timestamp, raw.error, raw.fields,
     series.kind, series.unit
 FROM raw JOIN temp.series ON series.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id"""
+
+_MOMENTS = """SELECT timestamp, name_id, error FROM raw
+WHERE name_id IN (SELECT value FROM json_each(?)) AND timestamp >= ? AND timestamp < ? ORDER BY id"""
 
 
 def read(
@@ -31,6 +36,7 @@ def read(
     since: datetime | None = None,
     until: datetime | None = None,
     pattern: str | None = None,
+    most: int | None = MOST_SEEN,
 ) -> list[FunctionStats]:
     """Return the figures of each function, greatest total first, then those of each series of any other kind, by name.
 
@@ -41,13 +47,15 @@ def read(
         since: The first moment that counts, moved back to its minute; a naive one is taken as UTC.
         until: The end, moved on to its minute's; None for no end.
         pattern: Names to report, with the wildcards of `fnmatch`; None for all.
+        most: Look at so many single metrics to find the moments between which each series was seen, None for no end;
+            where that does not suffice, they are minutes.
 
     Raises:
         DatabaseMissingError: When there is no file, or an empty one.
         NotADatabaseError: When the file is no metrics database that this version knows.
         DatabaseError: When it cannot be read.
     """
-    found = _aggregates(path, since=since, until=until, pattern=pattern)
+    found = _aggregates(path, since=since, until=until, pattern=pattern, is_refined=True, most=most)
     stats = [aggregate.stats(series) for series, aggregate in found.items()]
     return sorted(stats, key=lambda row: (-(row.total or 0.0) if row.is_timing else inf, row.name))
 
@@ -140,6 +148,34 @@ def slowest(
         return [call for key in found for call in _calls(view.connection.execute(f"{_CALLS} WHERE raw.id = ?", (key,)))]
 
 
+def moments(
+    path: str | os.PathLike[str],
+    names: Collection[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[tuple[int, str, bool]]:
+    """Return when calls ended, in nanoseconds since the epoch, with their names and whether they failed.
+
+    They are those that are still kept singly, in the order in which they were stored. Takes a tenth of a second for a
+    million of others, and memory for those that are returned.
+
+    Args:
+        path: The database.
+        names: Of the functions.
+        since: The first moment that counts, exactly; a naive one is taken as UTC.
+        until: The end, exactly; None for no end.
+
+    Raises:
+        DatabaseError: As `read` does.
+    """
+    with View.open(path) as view:
+        known = {key: series.name for key, series in view.series().items() if series.name in names}
+        bounds = (json.dumps(list(known)), nanoseconds(since, 0), nanoseconds(until, LATEST + 1))
+        found = view.connection.execute(_MOMENTS, bounds).fetchall()
+    return [(timestamp, known[name_id], bool(error)) for timestamp, name_id, error in found]
+
+
 def tail(
     path: str | os.PathLike[str], *, after: int | None = None, limit: int = 100, pattern: str | None = None
 ) -> list[Call]:
@@ -164,10 +200,19 @@ def tail(
 
 
 def _aggregates(
-    path: str | os.PathLike[str], *, since: datetime | None, until: datetime | None, pattern: str | None
+    path: str | os.PathLike[str],
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    pattern: str | None,
+    is_refined: bool = False,
+    most: int | None = None,
 ) -> dict[Series, Aggregate]:
     with View.open(path) as view:
-        found = view.aggregates(*view.align(since, until))
+        start, end = view.align(since, until)
+        found = view.aggregates(start, end)
+        if is_refined:
+            refine(view, found, start=start, end=end, most=most)
         known = view.series()
     return {
         known[name_id]: aggregate

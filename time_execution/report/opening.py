@@ -34,6 +34,7 @@ class Opened:
         database: The metrics database to hand to `read` and the other functions.
         is_copy: Whether it was made of other files, and goes when the block ends.
         skipped: File -> lines or rows of it that tell of no metric.
+        cut: Compressed files that end early or are damaged: what they hold behind that place is not in the report.
         rolled_up: Database -> metrics that are kept in its rollups only, and were left out where it is one of several.
     """
 
@@ -41,6 +42,7 @@ class Opened:
     is_copy: bool = False
     skipped: dict[str, int] = field(default_factory=dict)
     rolled_up: dict[str, int] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -101,7 +103,8 @@ def opened(
             raise DatabaseError(f"{_NO_COPY}: {exc}") from exc
         _check_any(found, copied)
         skipped = {source.path: source.tally.skipped for source in found if source.tally.skipped}
-        yield Opened(str(database), is_copy=True, skipped=skipped, rolled_up=rolled_up)
+        cut = tuple(source.path for source in found if source.tally.is_cut)
+        yield Opened(str(database), is_copy=True, skipped=skipped, rolled_up=rolled_up, cut=cut)
 
 
 def _load(
@@ -131,6 +134,10 @@ def _check_any(found: Sequence[Source], copied: int) -> None:
         NotADatabaseError: When that is so, and there was something else.
     """
     skipped = sum(source.tally.skipped for source in found)
+    cut = [source.path for source in found if source.tally.is_cut]
+    if cut and not copied:
+        names = ", ".join(map(repr, cut))
+        raise NotADatabaseError(f"there is no metric in what can be read of {names}: the file is cut off or damaged")
     if skipped and not copied:
         names = ", ".join(repr(source.path) for source in found if source.tally.skipped)
         what = "1 line is" if skipped == 1 else f"{skipped:,} lines are"

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 MILLISECONDS = "ms"
 
-_MINUTE = 60
-_SECOND = 1_000_000_000
-
 
 class Series(NamedTuple):
     """What metrics have in common whose numbers may be added up.
@@ -50,8 +47,8 @@ class FunctionStats:
         p99: The 99th percentile, likewise.
         min: The least, exactly.
         max: The greatest, exactly.
-        first_seen: The minute of the earliest metric (UTC).
-        last_seen: The minute of the latest.
+        first_seen: The moment of the earliest metric (UTC); its minute where it is not kept singly any more.
+        last_seen: The moment of the latest, likewise.
         kind: What the numbers are; see `Series`.
         unit: What they are counted in: ``ms`` for timings; None when nobody said.
     """
@@ -128,8 +125,8 @@ class Sums(NamedTuple):
         total: The sum of the values.
         low: The least value; None without any.
         high: The greatest.
-        first: The minute of the first, in seconds since the epoch.
-        last: The minute of the last.
+        first: The moment of the first, in nanoseconds since the epoch; its minute where no more is known.
+        last: The moment of the last, likewise.
     """
 
     calls: int
@@ -155,8 +152,7 @@ class Aggregate:
 
     def add(self, value: float | None, *, timestamp: int, is_error: bool = False) -> None:
         """Count one metric; its timestamp is in nanoseconds."""
-        minute = timestamp // _SECOND // _MINUTE * _MINUTE
-        self.add_sums(Sums(1, int(is_error), value, value, value, minute, minute))
+        self.add_sums(Sums(1, int(is_error), value, value, value, timestamp, timestamp))
         if value is not None:
             self.buckets[bucket_of(value)] += 1
 
@@ -207,8 +203,8 @@ class Aggregate:
             p99=middle[2],
             min=low,
             max=high,
-            first_seen=to_datetime(first * _SECOND),
-            last_seen=to_datetime(last * _SECOND),
+            first_seen=to_datetime(first),
+            last_seen=to_datetime(last),
             kind=series.kind,
             unit=series.unit,
         )
