@@ -109,6 +109,10 @@ test-clients: export REQUIRE_SERVICES ?= 1
 test-clients: $(DEV) ## Run the search backends' tests with each older client of Elasticsearch, in environments of tox
 	@"$(BIN)/tox" -q -e es6,es7,es8 -- -q
 
+.PHONY: test-bare
+test-bare: $(DEV) ## Run the tests that hold without any extra, in an environment of tox that has none
+	@"$(BIN)/tox" -q -e nooptionals -- -q
+
 .PHONY: coverage
 coverage: $(DEV) ## Run the tests and hold their branch coverage to its threshold
 	@"$(BIN)/coverage" erase

@@ -26,6 +26,8 @@ SSL://127.0.0.1:$KAFKA_TLS_PORT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$store
+# What tests write is years old by its own timestamps; by default it would go within five minutes.
+log.retention.hours=-1
 
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\
