@@ -139,7 +139,7 @@ import signal
 
 class Signalling(FileSink):
     def write_many(self, metrics):
-        assert wait_for(backend, backend.is_closed)  # Not a batch earlier: there must be one left for the signal to meet.
+        assert wait_for(backend, backend.is_closed)  # else none may be left for the signal to meet
         signal.pthread_kill(threading.main_thread().ident, {amid})
         super().write_many(metrics)
 
