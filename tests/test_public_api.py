@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import time_execution
+from tests.patience import least
 from time_execution.exceptions import MissingExtraError
 
 ROOT = Path(time_execution.__file__).parent.parent
@@ -167,22 +168,36 @@ def import_times(code: str, cache: Path) -> dict[str, int]:
     return times
 
 
+class Importing:
+    """What importing something takes beyond the bare interpreter, each module at its best of some."""
+
+    def __init__(self, code: str, cache: Path) -> None:
+        self._code, self._cache = code, cache
+        self._bare = import_times("import site", cache)  # what a normal start has imported, without what it installs
+        self.best: dict[str, int] = {}
+
+    def again(self) -> float:
+        """Import once more; returns the milliseconds as known by now."""
+        for name, own in import_times(self._code, self._cache).items():
+            if name not in self._bare:
+                self.best[name] = min(own, self.best.get(name, own))
+        return sum(self.best.values()) / 1000
+
+
 @pytest.mark.serial
 @pytest.mark.nooptionals
 def test_importing_takes_less_than_forty_milliseconds(tmp_path):
-    """What the package and all that it imports take beyond the bare interpreter, each module at its best of some."""
-    bare = import_times("import site", tmp_path)  # what a normal start has imported, without what it finds installed
-    best: dict[str, int] = {}
-    beyond: dict[str, float] = {}
-    for tries in range(40):  # a machine that is busy gets more of them
-        for name, own in import_times("import time_execution", tmp_path).items():
-            best[name] = min(own, best.get(name, own))
-        beyond = {name: own / 1000 for name, own in best.items() if name not in bare}
-        if tries >= 7 and sum(beyond.values()) < 40:
-            break
-    assert "time_execution.decorator" in beyond
-    slowest = sorted(beyond.items(), key=lambda item: -item[1])[:10]
-    assert sum(beyond.values()) < 40, slowest
+    """Or, on a slower machine, less than asyncio takes, which is 1.3 times as much as ours."""
+    ours, asyncios = Importing("import time_execution", tmp_path), Importing("import asyncio", tmp_path)
+    for _ in range(7):
+        ours.again()
+        asyncios.again()
+
+    def beyond_the_bound() -> float:
+        return ours.again() / max(40.0, asyncios.again())
+
+    assert least(beyond_the_bound, 1.0) < 1.0, sorted(ours.best.items(), key=lambda item: -item[1])[:10]
+    assert "time_execution.decorator" in ours.best
 
 
 def test_every_module_says_what_lives_in_it():

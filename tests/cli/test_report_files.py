@@ -14,7 +14,7 @@ import time
 import pytest
 
 from tests.cli.conftest import environment
-from tests.patience import least
+from tests.patience import least_time
 from tests.report_files import NOON, TIMING, document, failure, lines, table, timing
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.cli import report as command_module
@@ -220,8 +220,8 @@ def test_small_files_take_no_time_and_large_ones_little(command, tmp_path):
         assert command("report", name).returncode == 0
         return time.perf_counter() - began
 
-    assert least(lambda: seconds_taken("small"), 0.5) <= 0.5
-    assert least(lambda: seconds_taken("large"), 2.0) <= 2.0
+    assert least_time(lambda: seconds_taken("small"), 0.5) <= 0.5
+    assert least_time(lambda: seconds_taken("large"), 2.0) <= 2.0
 
 
 @pytest.mark.parametrize("options", [["metrics.db", "--html", "link.db"], ["--html", "metrics.db"]])

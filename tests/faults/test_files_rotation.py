@@ -19,7 +19,7 @@ from tests.backends.line_files import content_of, lines_of, names_in, older_file
 from tests.faults.children import posix
 from tests.faults.crashes import is_killed_at
 from tests.forked import exit_code, start_in_a_child
-from tests.patience import least
+from tests.patience import least_time
 from time_execution import append_file
 from time_execution.append_file import AppendFile
 from time_execution.backends.files import CSVBackend, JSONLinesBackend
@@ -96,7 +96,7 @@ def test_eight_processes_that_turn_a_file_over_write_each_line_once(tmp_path, me
         assert {file.name for file in path.parent.iterdir()} == {path.name, *(file.name for file in older.values())}
         return took
 
-    assert least(seconds, LONGEST) <= LONGEST
+    assert least_time(seconds, LONGEST) <= LONGEST
 
 
 @pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "gzip"])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.patience import least
+from tests.patience import least_time
 from time_execution.formats.snapshot import MAX_TEXT
 from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES
 from time_execution.timer import sanitizer
@@ -174,7 +174,7 @@ def test_hundred_thousand_arguments_take_hardly_longer_than_a_hundred():
         argument_text(arguments, max_length=None, sanitize=NO_SANITIZER)
         return time.perf_counter() - started
 
-    assert least(measure, 0.005) <= 0.005
+    assert least_time(measure, 0.005) <= 0.005
 
 
 def test_names_of_a_class_of_their_own_are_not_asked():
@@ -317,4 +317,4 @@ def test_huge_arguments_take_less_than_a_few_milliseconds(value):
         text_of(x=value)
         return time.perf_counter() - started
 
-    assert least(measure, 0.005) <= 0.005
+    assert least_time(measure, 0.005) <= 0.005
