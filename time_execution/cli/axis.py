@@ -21,10 +21,8 @@ _STEPS = tuple(
     )
 )
 _SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
-_MILLISECOND = timedelta(milliseconds=1)
-
-
-_UNITS = (("day", _DAY), ("h", timedelta(hours=1)), ("min", _MINUTE), ("s", _SECOND), ("ms", timedelta(milliseconds=1)))
+_MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
+_UNITS = (("day", _DAY), ("h", timedelta(hours=1)), ("min", _MINUTE), ("s", _SECOND), ("ms", _MILLISECOND))
 
 
 class Mark(NamedTuple):
@@ -78,7 +76,7 @@ def decades(low: float, high: float, text: Callable[[float], str]) -> list[Mark]
     return found
 
 
-def round_step(length: timedelta, most: int, *, multiple_of: timedelta = timedelta(microseconds=1)) -> timedelta:
+def round_step(length: timedelta, most: int, *, multiple_of: timedelta = _MICROSECOND) -> timedelta:
     """Return the shortest round time of which a length has no more than so many, or a few more at the ends.
 
     Args:
@@ -103,7 +101,7 @@ def step_text(step: timedelta) -> str:
             if unit == "day":
                 return unit if number == 1 else f"{number} days"
             return f"{number} {unit}"
-    return f"{step // timedelta(microseconds=1)} µs"
+    return f"{step // _MICROSECOND} µs"
 
 
 def decade_choices(low: float, high: float, text: Callable[[float], str]) -> list[list[Mark]]:
@@ -141,8 +139,6 @@ def _moment_text(moment: datetime, step: timedelta) -> str:
         return f"{moment:%b %d}"
     if step >= _MINUTE:
         return f"{moment:%H:%M}"
-    return (
-        f"{moment:%H:%M:%S}"
-        if step >= _SECOND
-        else moment.time().isoformat("milliseconds" if step >= _MILLISECOND else "microseconds")
-    )
+    if step >= _SECOND:
+        return f"{moment:%H:%M:%S}"
+    return moment.time().isoformat("milliseconds" if step >= _MILLISECOND else "microseconds")

@@ -102,7 +102,7 @@ def _between(first: datetime, last: datetime) -> str:
     """Return a range of minutes in local time."""
     begin, end = first.astimezone(), last.astimezone()
     day = "" if begin.date() == end.date() else "%Y-%m-%d "
-    until = "" if f"{begin:%F%H%M}" == f"{end:%F%H%M}" else f" to {end:{day}%H:%M}"
+    until = "" if f"{begin:%Y%m%d%H%M}" == f"{end:%Y%m%d%H%M}" else f" to {end:{day}%H:%M}"
     return f"{begin:%Y-%m-%d %H:%M}{until} {end:%Z}"
 
 

@@ -43,6 +43,8 @@ F = TypeVar("F")
 NO_TEXT = "<its str() failed>"
 """The message of an exception that cannot say what it is, which is counted."""
 
+_MESSAGE_OF = Step(message_text, kind="hook", label="str() of an exception", raises=False)
+_TRACEBACK_OF = Step(traceback_text, kind="hook", label="traceback of an exception", raises=False)
 _OWN = frozenset(("max_arg_length", "sanitize", "outputs", "_made_with"))
 DEFAULT_PATH = os.path.join("logs", "error.log")  # noqa: PTH118 - a text, which messages and users read
 
@@ -138,12 +140,10 @@ class ErrorCatcher:
 class CatcherPlan(RecordedPlan):
     """What is done for calls of a caught function: nothing, unless one raises."""
 
-    __slots__ = ("_message_of", "_parts", "_traceback_of")
+    __slots__ = ("_parts",)
 
     def __init__(self, target: CatcherTarget, snapshot: Snapshot) -> None:
         super().__init__(target, snapshot)
-        self._message_of = Step(message_text, kind="hook", label="str() of an exception", raises=False)
-        self._traceback_of = Step(traceback_text, kind="hook", label="traceback of an exception", raises=False)
         parts = {record.MESSAGE: self._message, record.TRACEBACK: self._traceback, record.ARGUMENTS: self._arguments}
         raises = snapshot.values.raise_errors
         # Each on its own: an exception that cannot be told does not keep its arguments from being told.
@@ -194,12 +194,12 @@ class CatcherPlan(RecordedPlan):
         return told
 
     def _message(self, exception: Exception, call: Call) -> str:  # noqa: ARG002 - one shape for all parts
-        found = self._message_of.attempt(exception)
+        found = _MESSAGE_OF.attempt(exception)
         sanitize: Sanitizing = self._target.source.sanitize
         return sanitize(NO_TEXT if type(found) is Failed else REDACTOR.redact_text(found))
 
     def _traceback(self, exception: Exception, call: Call) -> str:  # noqa: ARG002 - see above
-        found = self._traceback_of.attempt(exception)
+        found = _TRACEBACK_OF.attempt(exception)
         text: str = frames_text(exception) if type(found) is Failed else found
         return without_middle(self._target.source.sanitize(REDACTOR.redact_text(text, max_text=MOST)))
 
