@@ -59,6 +59,7 @@ class Script:
             "TIME_EXECUTION_SERVICES": "local",
             "TIME_EXECUTION_SERVICES_DATA": str(self.data),
             "TIME_EXECUTION_SERVICES_CACHE": str(self.cache),
+            "TIME_EXECUTION_SERVICES_RELEASE": "1",
             **variables,
         }
         command = [self.folder / "services", *arguments]

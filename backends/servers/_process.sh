@@ -10,6 +10,8 @@ start_timeout=${TIME_EXECUTION_SERVICES_TIMEOUT:-120}
 stop_timeout=15
 # How long a process may take to become another program.
 exec_timeout=10
+# How long one that was killed may take to let go of its ports.
+release_timeout=${TIME_EXECUTION_SERVICES_RELEASE:-15}
 
 # Root starts servers as somebody who may do nothing: Elasticsearch insists, and it does the others no harm.
 unprivileged=()
@@ -85,10 +87,10 @@ start_and_wait() {
     say "$version answers on port $port ($((SECONDS - began)) s)"
 }
 
-# A child that was just killed may hold its port a moment longer than it shows its variables.
+# A child that was just killed holds its ports longer than it shows its variables: until all its memory is given back.
 refuse_taken_ports() {
     local taken
-    wait_while 2 find_taken_port || fail "port $taken is taken by a program that was not started from here"
+    wait_while "$release_timeout" find_taken_port || fail "port $taken is taken by a program that was not started from here"
 }
 
 # find_taken_port: the first of this server's ports where a program listens is `taken`; 1 if there is none.

@@ -33,6 +33,9 @@ PORTS = _read_ports()
 class Servers:
     """Gives the ports of servers that answer, and does to them what a test is about."""
 
+    def __init__(self):
+        self._killed = set()
+
     def port(self, name):
         """Return the port of a server; skip the test if nobody listens there, or fail it with REQUIRE_SERVICES=1."""
         port = PORTS[name]
@@ -47,11 +50,18 @@ class Servers:
 
     def kill(self, name):
         """End a server with SIGKILL; its data stay."""
+        self._killed.add(name)
         subprocess.run([_SCRIPT, "kill", name], check=True, timeout=60, stdout=subprocess.DEVNULL)
 
     def start(self, name):
         """Start a server and wait until it answers."""
         subprocess.run([_SCRIPT, "start", name], check=True, timeout=180, stdout=subprocess.DEVNULL)
+        self._killed.discard(name)
+
+    def revive(self):
+        """Start what was killed and is still away."""
+        for name in sorted(self._killed):
+            self.start(name)
 
     def data(self, name):
         """Return the folder of a server that was started here: its data, log and certificates."""
@@ -62,3 +72,10 @@ class Servers:
 @pytest.fixture(scope="session")
 def servers():
     return Servers()
+
+
+@pytest.fixture(autouse=True)
+def _none_stays_away(servers):
+    """A test that fails while its server is away leaves the server to the tests after it."""
+    yield
+    servers.revive()

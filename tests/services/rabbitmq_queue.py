@@ -87,6 +87,12 @@ def numbers(queue):
 
 
 def once(messages):
-    """Return the numbers of messages, those with an identity that was there before left out, as consumers may do."""
-    by_id = {properties.message_id: documents for properties, documents in messages}
-    return [document["number"] for documents in by_id.values() for document in documents]
+    """Return the numbers of metrics, those with an id that was there before left out, as consumers may do.
+
+    The ids of messages would not do: a batch may have grown before it is sent again.
+    """
+    by_id = {}
+    for properties, documents in messages:
+        for metric_id, document in zip(properties.headers["metric-ids"].split(), documents, strict=True):
+            by_id.setdefault(metric_id, document["number"])
+    return list(by_id.values())

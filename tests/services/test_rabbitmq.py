@@ -369,7 +369,7 @@ def test_a_server_that_falls_silent_costs_no_more_than_the_timeout(port, queue):
 @pytest.mark.serial
 @pytest.mark.slow
 def test_a_server_that_is_killed_and_comes_back_has_everything(servers, port, queue):
-    """Killed in mid-stream: all arrives, what arrives twice is known by its message's id, and no caller waits."""
+    """Killed in mid-stream: all arrives, what arrives twice is known by the ids of its metrics, and no caller waits."""
     backend = RabbitMQBackend("127.0.0.1", port, exchange=queue.exchange, timeout=5.0)
     with ThreadedBackend(backend, bulk_timeout=0.05, retry=Backoff(base=0.1, cap=1.0)) as delivery:
         with Stream(delivery) as stream:
@@ -382,6 +382,6 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(servers, port, qu
         stats = delivery.stats()
     check_conservation(stats, offered=stream.count, pending=0)
     assert stats["delivered"] == stream.count
-    assert stream.p99() < 0.02
+    assert stream.p99() < 0.05
     queue.connect()
     assert once(queue.read()) == list(range(stream.count))
