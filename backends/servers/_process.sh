@@ -144,10 +144,14 @@ end_all() {
 }
 
 kill_at_once() {
-    local outcome="does not run"
+    local outcome="does not run" taken
     lock
-    if anything_left; then outcome=killed; fi
-    end_all
+    if anything_left; then
+        outcome=killed
+        end_all
+        # Until then, what is sent to it by UDP counts as received.
+        wait_while "$release_timeout" find_taken_port || true
+    fi
     say "$outcome"
     unlock
 }

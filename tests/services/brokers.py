@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from time_execution.exceptions import BackendTimeout, BackendUnavailable
+from time_execution.exceptions import BackendDenied, BackendUnavailable
 from time_execution.formats.json import encode
 from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES, hostile_values
 
@@ -185,8 +185,8 @@ def insist(act):
     while True:
         try:
             return act()
-        except (BackendTimeout, BackendUnavailable):
-            if time.monotonic() > deadline:
+        except BackendUnavailable as exc:
+            if isinstance(exc, BackendDenied) or time.monotonic() > deadline:
                 raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import threading
 import time
 import uuid
-import warnings
 
 import pytest
 
@@ -65,7 +63,6 @@ def make_topic(administrate):
 
     yield make
     administrate("delete_topics", made)
-    _collect_garbage()
 
 
 @pytest.fixture
@@ -99,13 +96,6 @@ def read(address, topic):
             consumer.close()
 
     return records
-
-
-def _collect_garbage():
-    """Clear away the sockets of failed connections, which the client leaves to the collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def documents(records):
