@@ -90,7 +90,8 @@ start_and_wait() {
 # A child that was just killed holds its ports longer than it shows its variables: until all its memory is given back.
 refuse_taken_ports() {
     local taken
-    wait_while "$release_timeout" find_taken_port || fail "port $taken is taken by a program that was not started from here"
+    wait_while "$release_timeout" find_taken_port ||
+        fail "port $taken is taken by a program that was not started from here"
 }
 
 # find_taken_port: the first of this server's ports where a program listens is `taken`; 1 if there is none.

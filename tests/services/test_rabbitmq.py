@@ -345,7 +345,8 @@ def test_a_lost_confirmation_is_known_by_the_message_s_id(port, queue):
             assert delivery.flush(20)
             check_conservation(delivery.stats(), offered=100, pending=0)
         assert relay.lost == 1
-    assert len(queue.read()) == 3
+    identities = [properties.message_id for properties, _ in queue.read()]
+    assert (len(identities), len(set(identities))) == (3, 2)
     assert once(queue.read()) == list(range(100))
 
 
