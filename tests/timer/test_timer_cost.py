@@ -28,9 +28,9 @@ def per_call(function):
 
 @pytest.mark.serial
 def test_timed_call_keeps_its_bound(written):
-    """With resources, log and table; `make bench` holds it against 20 µs, a slower machine gets half as much again."""
+    """With resources, log and table; `make bench` holds it against 20 µs on 3.11; other Pythons take up to 27."""
     timed = written.timer()(add)
-    assert least_time(lambda: per_call(timed), 30.0) < 30.0
+    assert least_time(lambda: per_call(timed), 36.0) < 36.0
 
 
 @pytest.mark.serial

@@ -277,8 +277,8 @@ def test_frames_of_measuring_cost_next_to_nothing(written):
         return time.perf_counter() - started
 
     def ratio():
-        return seconds(down) / seconds(plain_down)
+        return min(seconds(down) for _ in range(3)) / min(seconds(plain_down) for _ in range(3))
 
-    bound = 1.5 if sys.version_info >= (3, 11) else 2.2  # which points at no column, so all else shows more
+    bound = 1.7 if sys.version_info >= (3, 11) else 3.2  # which points at no column, so all else shows more
     assert least(ratio, bound) <= bound
     assert written.errors()[0]["traceback"].count("in down\n") == 1

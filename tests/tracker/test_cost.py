@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.bench import tracked_calls
@@ -12,7 +14,7 @@ from time_execution.tracker import ProcessTracker
 
 pytestmark = pytest.mark.serial
 
-# The older library's own figures on CPython 3.11: 8.8, 11.9, 11.4, 11.0, 9.1 and 12.4 floors.
+# Set on CPython 3.11, where the older library's own figures are: 8.8, 11.9, 11.4, 11.0, 9.1 and 12.4 floors.
 BOUNDS = {
     "entry point": 3.2,
     "with a part": 5.3,
@@ -31,4 +33,5 @@ def test_an_entry_point_costs_at_most_so_many_floors(label):
     def ratio():
         return compare(calling(floor(noop)), window, calls=300, repeats=100).ratio
 
-    assert least(ratio, BOUNDS[label]) <= BOUNDS[label]
+    bound = BOUNDS[label] * (1.0 if sys.version_info[:2] == (3, 11) else 1.2)
+    assert least(ratio, bound) <= bound
