@@ -106,11 +106,12 @@ class Step:
         kind: ``hook`` or ``backend``.
         label: Which of them, for counters and log lines.
         raises: Let everything through; for tests.
+        told: What log lines call it, if that is not its kind, which counters go by.
         following: The step after this one, where a measured call goes from one to the next: a loop over a tuple would
             cost it an iterator.
     """
 
-    __slots__ = ("_kind", "call", "following", "label", "raises")
+    __slots__ = ("_kind", "_told", "call", "following", "label", "raises")
 
     def __init__(
         self,
@@ -119,6 +120,7 @@ class Step:
         kind: Literal["hook", "backend"],
         label: str,
         raises: bool,
+        told: str = "",
         following: Self | None = None,
     ) -> None:
         self.call = call
@@ -126,6 +128,7 @@ class Step:
         self.raises = raises
         self.following = following
         self._kind = kind
+        self._told = told or kind
 
     def attempt(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the call returns, or `Failed`."""
@@ -155,7 +158,7 @@ class Step:
             finally:
                 del exc  # whose traceback now holds this frame
         key = f"{self._kind}.{self.label}.{error}"
-        faults.log.tell(key, f"{self._kind} {self.label} raised {error}; it is skipped")
+        faults.log.tell(key, f"{self._told} {self.label} raised {error}; it is skipped")
         return Failed(error)
 
 

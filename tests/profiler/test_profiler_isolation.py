@@ -58,7 +58,7 @@ def test_results_are_untouched_whatever_raises(broken, collector, caplog):
     assert {key.split()[0] for key in callbacks} == {"before_func", "before_root_func", "after_func", "after_root_func"}
     assert set(callbacks.values()) == {3}
     assert broken.stats()["handler"] == {"broken: OSError": 3}
-    assert len(caplog.records) == 5
+    assert sorted(line.split()[0] for line in caplog.messages) == ["callback"] * 4 + ["handler"]
 
 
 @pytest.mark.parametrize("kind", ["function", "coroutine", "generator", "asynchronous generator"])

@@ -176,7 +176,12 @@ class Stream:
 
     def p99(self):
         """Return how long all but a hundredth of the writes took at the most, in seconds."""
-        return sorted(self.waits)[int(len(self.waits) * 0.99)]
+        return p99(self.waits)
+
+
+def p99(waits):
+    """Return what all but a hundredth of some figures are at the most."""
+    return sorted(waits)[int(len(waits) * 0.99)]
 
 
 def insist(act):

@@ -76,11 +76,10 @@ class Guard(Step):
         trouble: Where it is counted besides.
     """
 
-    __slots__ = ("_name", "_trouble")
+    __slots__ = ("_trouble",)
 
     def __init__(self, call: Callable[..., Any], *, kind: str, label: str, trouble: Trouble) -> None:
-        super().__init__(call, kind=_AS_STEPS[kind], label=label, raises=False)
-        self._name = kind
+        super().__init__(call, kind=_AS_STEPS[kind], label=label, raises=False, told=kind)
         self._trouble = trouble
 
     def fail(self, exc: Exception) -> Failed:
@@ -89,7 +88,7 @@ class Guard(Step):
         Raises:
             Exception: The same one, when a signal handler raised it or ``settings.raise_errors`` is set.
         """
-        self._trouble.count(self._name, self.label, type(exc).__name__)
+        self._trouble.count(self._told, self.label, type(exc).__name__)
         failed = super().fail(exc)
         if current().values.raise_errors:
             try:

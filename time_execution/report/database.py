@@ -55,7 +55,7 @@ def read(
         NotADatabaseError: When the file is no metrics database that this version knows.
         DatabaseError: When it cannot be read.
     """
-    found = _aggregates(path, since=since, until=until, pattern=pattern, is_refined=True, most=most)
+    found = _aggregates(path, since=since, until=until, pattern=pattern, most=most)
     stats = [aggregate.stats(series) for series, aggregate in found.items()]
     return sorted(stats, key=lambda row: (-(row.total or 0.0) if row.is_timing else inf, row.name))
 
@@ -205,13 +205,12 @@ def _aggregates(
     since: datetime | None,
     until: datetime | None,
     pattern: str | None,
-    is_refined: bool = False,
-    most: int | None = None,
+    most: int | None = 0,  # single metrics to look at: by default none, so that moments are minutes
 ) -> dict[Series, Aggregate]:
     with View.open(path) as view:
         start, end = view.align(since, until)
         found = view.aggregates(start, end)
-        if is_refined:
+        if most != 0:
             refine(view, found, start=start, end=end, most=most)
         known = view.series()
     return {

@@ -51,7 +51,8 @@ class Sanitizing:
         """Return the clean text, or what says that cleaning failed, which is counted as a hook's fault."""
         if self.function is None:
             return text
-        step = Step(self.function, kind="hook", label=self._label, raises=current().values.raise_errors)
+        raises = current().values.raise_errors
+        step = Step(self.function, kind="hook", label=self._label, raises=raises, told="sanitizer")
         found: Any = attempt(step, text)
         kind = type(found)  # and not what an object says that it is
         if issubclass(kind, str):

@@ -130,7 +130,7 @@ class Recorder:
         if not isinstance(exc, Exception):
             raise exc
         raises = current().values.raise_errors
-        Step(self.output, kind="hook", label=self.label, raises=raises).fail(exc)
+        Step(self.output, kind="hook", label=self.label, raises=raises, told="output").fail(exc)
 
 
 def _print(text: str) -> None:
