@@ -177,7 +177,7 @@ def tick(delivery: ThreadedBackend, clock: FakeClock, seconds: float = 0.0) -> N
     """Move the clock, and let the worker look at it and do what is due.
 
     It looks once before it sends and once after, so the second look tells that the first has had its effect. A worker
-    that has died, or hangs in its backend, looks no more: it is given up soon.
+    that has died looks no more, and one that hangs in its backend is given up when any other had the time.
     """
     with delivery.channel.lock:
         clock.advance(seconds)
@@ -185,7 +185,7 @@ def tick(delivery: ThreadedBackend, clock: FakeClock, seconds: float = 0.0) -> N
         clock.looked.clear()
         with delivery.channel.lock:
             delivery.channel.changed.notify_all()
-        clock.looked.wait(0.01)
+        clock.looked.wait(0.5 if delivery._worker.is_alive() else 0.01)
 
 
 def longest(_low: float, high: float) -> float:

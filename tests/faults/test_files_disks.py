@@ -77,14 +77,18 @@ def test_what_a_full_disk_costs_is_counted(disk):
         delivery.write(f"before-{number}", value=number)
     assert delivery.flush(10)
     fill(disk)
-    for number in range(1000):
-        delivery.write(f"after-{number}", value=number)
+    numbers = itertools.count()
+    while not delivery.stats()["retried"]:  # a page of the file may have room left, which is used up first
+        delivery.write(f"after-{next(numbers)}", value=1)
+        delivery.flush(0.02)
+    for _ in range(1000):
+        delivery.write(f"after-{next(numbers)}", value=1)
     delivery.close(0.2)
-    stats = delivery.stats()
-    check_conservation(stats, offered=1050, pending=0)
+    stats, offered = delivery.stats(), 50 + next(numbers)
+    check_conservation(stats, offered=offered, pending=0)
     written = path.read_text().splitlines()[1:]
     assert len(written) == stats["delivered"] == len(set(written))
-    assert sum(stats["dropped"].values()) == 1050 - len(written) > 0
+    assert sum(stats["dropped"].values()) == offered - len(written) >= 1000
 
 
 def test_a_parquet_file_survives_a_full_disk(disk):

@@ -106,7 +106,7 @@ def test_an_outage_below_the_bound_loses_nothing_and_keeps_each_producers_order(
     retry = Backoff(base=0.5, cap=8.0, jitter=draw)
     delivery = deliver(store, clock=clock, retry=retry, queue_maxsize=1000, bulk_size=50)
     in_threads(4, lambda thread: [delivery.write(f"t{thread}", value=value) for value in range(100)])
-    while len(store.stored) < 400 and clock.now < 120.0:
+    while delivery.stats()["pending"] and clock.now < 120.0:
         tick(delivery, clock, 0.1)
         check_conservation(delivery.stats(), offered=400)
     check_conservation(delivery.stats(), offered=400, pending=0)
