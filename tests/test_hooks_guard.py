@@ -11,7 +11,7 @@ from tests.hooked_calls import BOTH, configure
 from tests.kept import Kept
 from time_execution import settings, stats, time_execution
 from time_execution.backends.threaded import ThreadedBackend
-from time_execution.guard import _MAX_KINDS, Faults, faults
+from time_execution.guard import _MAX_KINDS, Failed, Faults, Step, faults
 
 
 @pytest.fixture
@@ -67,6 +67,15 @@ def test_each_kind_of_trouble_has_a_log_line_of_its_own(call, lines):
         "first raised OSError; it is skipped",
         "second raised KeyError; it is skipped",
     ]
+
+
+def test_trouble_of_a_hook_does_not_hide_that_of_an_output(lines):
+    """What has the same name and is told as something else has a line of its own, though both are counted as one."""
+    for told in ("", "output"):
+        step = Step(lambda: 1 / 0, kind="hook", label="work", raises=False, told=told)
+        assert isinstance(step.attempt(), Failed)
+    assert lines() == [f"{told} work raised ZeroDivisionError; it is skipped" for told in ("hook", "output")]
+    assert stats()["errors"]["hook"] == {"work: ZeroDivisionError": 2}
 
 
 def test_failures_without_end_of_ever_new_kinds_do_not_grow_the_memory():

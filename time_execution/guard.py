@@ -157,7 +157,7 @@ class Step:
                 raise exc
             finally:
                 del exc  # whose traceback now holds this frame
-        key = f"{self._kind}.{self.label}.{error}"
+        key = f"{self._told}.{self.label}.{error}"
         faults.log.tell(key, f"{self._told} {self.label} raised {error}; it is skipped")
         return Failed(error)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from tests.bench import tracked_calls
 from tests.bench.floor import floor, noop
 from tests.bench.measure import calling, compare
-from tests.patience import least
+from tests.patience import least, on_this_python
 from time_execution.tracker import ProcessTracker
 
 pytestmark = pytest.mark.serial
@@ -33,5 +31,5 @@ def test_an_entry_point_costs_at_most_so_many_floors(label):
     def ratio():
         return compare(calling(floor(noop)), window, calls=300, repeats=100).ratio
 
-    bound = BOUNDS[label] * (1.0 if sys.version_info[:2] == (3, 11) else 1.2)
+    bound = on_this_python(BOUNDS[label])
     assert least(ratio, bound) <= bound
