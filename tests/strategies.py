@@ -44,8 +44,9 @@ kinds: st.SearchStrategy[Kind] = st.sampled_from(get_args(Kind))
 def metrics(draw: st.DrawFn) -> Metric:
     """Make metrics of any kind with the core fields and any others."""
     core = {"name": draw(texts), "value": draw(st.floats() | st.integers()), "timestamp": draw(st.integers(0, 2**62))}
-    unit = draw(st.none() | texts)
-    return Metric({**core, **draw(fields)}, kind=draw(kinds), unit=unit, id=draw(st.none() | texts))
+    attributes = {"unit": draw(st.none() | texts), "id": draw(st.none() | texts)}
+    labels = tuple(draw(st.lists(texts, max_size=3)))
+    return Metric({**core, **draw(fields)}, kind=draw(kinds), labels=labels, **attributes)
 
 
 def is_plain(value: Any) -> bool:

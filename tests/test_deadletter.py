@@ -63,14 +63,15 @@ def test_nothing_is_made_before_the_first_letter(path):
     unit=st.none() | st.text(max_size=3),
 )
 def test_a_metric_comes_back_exactly(tmp_path_factory, fields, unit):
-    """Whatever was refused is read back with every field, its id, kind and unit, and stands on one line."""
+    """Whatever was refused is read back with every field, its id, kind, unit and labels, and stands on one line."""
     path = tmp_path_factory.mktemp("letters") / "letters.jsonl"
-    refused = Metric(fields, kind="gauge", unit=unit, id="x-1")
+    refused = Metric(fields, kind="gauge", unit=unit, id="x-1", labels=tuple(fields))
     assert DeadLetters(path).append(refused, "rejected", "\r\n\u2028\x85")
     (letter,) = read(path)
     assert letter.metric == refused
     assert [type(value) for value in letter.metric.values()] == [type(value) for value in refused.values()]
     assert (letter.metric.kind, letter.metric.unit, letter.metric.id) == ("gauge", unit, "x-1")
+    assert letter.metric.labels == tuple(fields)
     assert letter.detail == "\r\n\u2028\x85"
     assert len(path.read_bytes().decode().splitlines()) == 1
 

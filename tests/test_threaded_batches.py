@@ -113,21 +113,21 @@ def test_what_is_written_is_not_changed(deliver):
     assert typed.id is None
 
 
-def test_kinds_and_units_arrive(deliver):
-    """What is written by hand is a value, a metric keeps its kind and unit, a measured call is a timing."""
+def test_kinds_units_and_labels_arrive(deliver):
+    """What is written by hand is a value, a metric keeps its kind, unit and labels, a measured call is a timing."""
     store = FaultBackend()
     delivery = deliver(store)
     delivery.write("hand")
-    delivery.bulk_write([{"name": "batch"}, Metric({"name": "typed"}, kind="gauge", unit="B")])
+    delivery.bulk_write([{"name": "batch"}, Metric({"name": "typed"}, kind="gauge", unit="B", labels=("x",))])
     with settings(backends=[delivery]):
         time_execution(name="timing")(lambda: None)()
     assert delivery.flush(DEADLINE)
-    found = {metric["name"]: (metric.kind, metric.unit) for metric in store.stored}
+    found = {metric["name"]: (metric.kind, metric.unit, metric.labels) for metric in store.stored}
     assert found == {
-        "hand": ("value", None),
-        "batch": ("value", None),
-        "typed": ("gauge", "B"),
-        "timing": ("timing", None),
+        "hand": ("value", None, ()),
+        "batch": ("value", None, ()),
+        "typed": ("gauge", "B", ("x",)),
+        "timing": ("timing", None, ()),
     }
 
 

@@ -40,11 +40,14 @@ class Metric(dict[str, Any]):
         unit: The unit of the number under ``value``; None for a timing, whose unit is always milliseconds.
         id: Identifies this metric wherever it is sent and however often: 16 hexadecimal digits of the process, a
             dash, a sequence number. Set by delivery; None for a metric that went to a direct backend.
+        labels: The names of the fields that tell series of one name apart, such as the route of a request; their values
+            should be few. A field that is missing or None does not count, nor does a core field.
     """
 
     kind: Kind = "timing"
     unit: str | None = None
     id: str | None = None
+    labels: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Metric(dict[str, Any]):
         kind: Kind = "timing",
         unit: str | None = None,
         id: str | None = None,  # noqa: A002 - the field's standard name
+        labels: tuple[str, ...] = (),
     ) -> None:
         super().__init__(fields or ())
         if kind != "timing":
@@ -62,6 +66,8 @@ class Metric(dict[str, Any]):
             self.unit = unit
         if id is not None:
             self.id = id
+        if labels:
+            self.labels = labels
 
     def copy(self) -> Metric:
         """Return a shallow copy that keeps the attributes too."""
@@ -72,11 +78,17 @@ class Metric(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and deep-copy with the attributes."""
-        return _restore_metric, (dict(self), self.kind, self.unit, self.id)
+        return _restore_metric, (dict(self), self.kind, self.unit, self.id, self.labels)
 
 
-def _restore_metric(fields: dict[str, Any], kind: Kind, unit: str | None, id: str | None) -> Metric:  # noqa: A002
-    return Metric(fields, kind=kind, unit=unit, id=id)
+def _restore_metric(
+    fields: dict[str, Any],
+    kind: Kind,
+    unit: str | None,
+    id: str | None,  # noqa: A002 - the field's standard name
+    labels: tuple[str, ...] = (),  # an earlier release pickled none
+) -> Metric:
+    return Metric(fields, kind=kind, unit=unit, id=id, labels=labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def _until(text, stops):
 
 
 def _point(text):
-    assert not re.match(r"[#\s\x00]", text), "a server skips this, or part of it"
+    assert not re.match(r"[#\s\x00]", text, re.ASCII), "a server skips this, or part of it"
     name, text = _until(text, ", ")
     assert name, "no measurement"
     tags = {}

@@ -12,12 +12,13 @@ from time_execution.types import Metric
 
 
 def test_metrics_are_dicts_that_keep_their_attributes():
-    """A metric equals its dict, and kind, unit and id are kept beside."""
+    """A metric equals its dict, and kind, unit, id and labels are kept beside."""
     backend = MemoryBackend()
-    backend.write_many([Metric({"name": "a", "value": 1, "timestamp": 0}, kind="gauge", unit="B", id="0f-1")])
+    given = Metric({"name": "a", "value": 1, "timestamp": 0}, kind="gauge", unit="B", id="0f-1", labels=("x",))
+    backend.write_many([given])
     (found,) = backend.metrics
     assert found == {"name": "a", "value": 1, "timestamp": datetime(1970, 1, 1, tzinfo=timezone.utc)}
-    assert (found.kind, found.unit, found.id) == ("gauge", "B", "0f-1")
+    assert (found.kind, found.unit, found.id, found.labels) == ("gauge", "B", "0f-1", ("x",))
 
 
 def test_names_and_clear():

@@ -28,7 +28,7 @@ def held_up(backend, monkeypatch, pause):
         go_on.wait(pause)
         storing.clear()
 
-    monkeypatch.setattr(backend, "_store", store)
+    monkeypatch.setattr(backend, "_attempt", store)
     thread = threading.Thread(target=backend.write, args=("a",), kwargs={"value": 1})
     thread.start()
     assert reached.wait(DEADLINE)

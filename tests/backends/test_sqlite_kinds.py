@@ -7,28 +7,17 @@ import threading
 
 import pytest
 
+from tests.backends.old_sqlite_files import NOW, make_old_file
 from time_execution import report
 from time_execution.backends.sqlite import SQLiteBackend, rows
-from time_execution.backends.sqlite.schema import STATEMENTS, VERSION
+from time_execution.backends.sqlite.schema import VERSION
 from time_execution.types import Metric
-
-NOW = 1_700_000_000_000_000_000
 
 
 @pytest.fixture
 def old_path(path):
     """Give a file as the first release made it, with two metrics."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    for statement in STATEMENTS:
-        is_names = statement.startswith("CREATE TABLE names")
-        connection.execute("CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT UNIQUE)" if is_names else statement)
-    connection.execute("INSERT INTO state VALUES (0, 10000)")
-    connection.executemany("INSERT INTO names (name) VALUES (?)", [("queue.length",), ("shop.pay",)])
-    connection.executemany("INSERT INTO raw VALUES (?, ?, NULL, 4.0, ?, 100, 0, NULL)", [(1, 2, NOW), (2, 3, NOW)])
-    connection.commit()
-    connection.close()
-    return path
+    return make_old_file(path, release=1)
 
 
 def metric(name, **attributes):
@@ -76,7 +65,7 @@ class TestKinds:
         with SQLiteBackend(path) as backend:
             backend.write_many([metric("size", kind="gauge", unit="B")])
         connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute(rows._ADD_NAME, ("size", "timing", None))
+        connection.execute(rows._ADD_NAME, ("size", "timing", None, None, None))
         connection.close()
         assert kinds(path) == {"size": ["gauge", "B"]}
 

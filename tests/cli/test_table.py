@@ -63,3 +63,27 @@ def test_what_a_terminal_lacks_or_would_obey_is_written_out():
     assert Screen(Terminal()).safe("a\x1b[2J\u202eb\r\nc\u2028é µs") == "a\\x1b[2J\\u202eb\\r\\nc\\u2028é µs"
     assert Screen(Terminal("ascii")).safe("é 5 µs") == "\\xe9 5 us"
     assert Screen(Terminal("latin-1")).safe("é 5 …") == "é 5 \\u2026"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (52, "http.request.duration{GET /a 200}"),
+        (53, "http.request.duration{method=GET,route=/a,status=200}"),
+        (40, "http.request.duration{GET /a 200}"),
+        (24, "duration{GET /a 200}"),
+        (16, "durati…T /a 200}"),
+    ],
+)
+def test_of_a_name_with_labels_the_values_stay_longest(width, shown):
+    """Then its last word; they tell it from the others of its name."""
+    name = "http.request.duration{method=GET,route=/a,status=200}"
+    assert Screen(Terminal()).shorten_series(name, width) == shown
+
+
+def test_a_long_name_without_labels_is_shortened_as_any():
+    """Also one that has braces."""
+    screen = Screen(Terminal())
+    for name in ("shop.package.module.orders.total", "GET /users/{id}/orders/{order}"):
+        assert screen.shorten_series(name, 15) == screen.shorten(name, 15)
+        assert screen.shorten_series(name, 99) == name

@@ -144,3 +144,16 @@ def test_a_line_is_red_for_a_failure_and_fits_the_terminal(monkeypatch):
     fine = _line(Screen(Terminal()), replace(call, is_error=False, fields={}))
     assert fine.endswith("1.24 s   shop.\\x1bpay")
     assert "\x1b" not in fine
+
+
+def test_labels_are_shown_once(tmp_path, in_process):
+    """A line has the name alone, since the fields follow; so has the document, which is as it was written."""
+    path = tmp_path / "metrics.db"
+    fields = {"name": "http", "value": 1.0, "timestamp": 0, "route": "/", "status": 200}
+    with SQLiteBackend(path) as backend:
+        backend.write_many([Metric(fields, labels=("route", "status"))])
+    (call,) = report.tail(path)
+    assert _line(Screen(Terminal()), call).endswith("http  route=/ status=200")
+    for pattern in ("http", "*status=200}"):
+        done = in_process("tail", str(path), "--no-follow", "--json", "--pattern", pattern)
+        assert json.loads(done.stdout) == {**fields, "timestamp": "1970-01-01T00:00:00.000000Z"}

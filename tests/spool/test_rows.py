@@ -13,15 +13,16 @@ from time_execution.types import Metric
 
 
 def test_rows_come_out_as_they_went_in_and_in_order(open_store):
-    """A metric keeps every field, its id, kind and unit, and its place in line."""
+    """A metric keeps every field, its id, kind, unit and labels, and its place in line."""
     store = open_store()
-    odd = Metric({"name": "ä\ud800", "value": float("inf"), "n": 2**70}, id="f-1", kind="counter", unit="B")
+    fields = {"name": "ä\ud800", "value": float("inf"), "n": 2**70}
+    odd = Metric(fields, id="f-1", kind="counter", unit="B", labels=("n",))
     assert store.append([odd, *metrics(1, 2)]) == 3
     assert store.append([Metric({"name": "no id"})]) == 1
     found = [row for _, row in store.peek(10)]
     assert [dict(row) for row in found] == [dict(odd), *map(dict, metrics(1, 2)), {"name": "no id"}]
     assert [row.id for row in found] == ["f-1", "0123456789abcdef-1", "0123456789abcdef-2", None]
-    assert (found[0].kind, found[0].unit) == ("counter", "B")
+    assert (found[0].kind, found[0].unit, found[0].labels) == ("counter", "B", ("n",))
 
 
 def test_peeked_rows_stay_until_they_are_deleted(open_store):

@@ -19,6 +19,7 @@ from time_execution.delivery import lifecycle
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.histogram import bucket_of, quantiles
 from time_execution.formats.json import encode_value
+from time_execution.formats.labels import own_labels
 from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.snapshot import snapshot
@@ -37,6 +38,7 @@ _DAY = 86_400.0
 _SHORTEST = 0.01
 _MAX_LABEL = 256
 _MAX_BYTES = 64 * 1024 * 1024
+_NO_LABELS = Metric.labels
 _SHARED = (HOSTNAME, ORIGIN)
 _MIXED = object()
 _CLOSED = Reject("after_close", "the aggregate backend is closed")
@@ -49,6 +51,7 @@ class _Series:
     Attributes:
         fields: The name and the labels, as a summary has them.
         shared: ``hostname`` and ``origin`` of the first metric; `_MIXED` where another one differs.
+        labels: The metrics' own, as `Metric` has them.
         numbers: How many of the metrics had a number.
         buckets: How many numbers fell into each bucket of the histogram; empty when nobody wants percentiles.
     """
@@ -57,6 +60,7 @@ class _Series:
     unit: str | None
     fields: dict[str, Any]
     shared: list[Any]
+    labels: tuple[str, ...]
     count: int = 0
     errors: int = 0
     numbers: int = 0
@@ -82,11 +86,11 @@ class AggregateBackend(BaseMetricsBackend):
     timestamp, also when it comes late: the interval then gets a second summary, whose counts and sums add up with those
     of the first. An interval is handed on two seconds after its end, by the next batch, by `idle`, `flush` or `close`.
 
-    A summary has the kind and the unit of its metrics, and these fields: ``name``, the labels, ``value`` (the mean; of
-    counters the sum, of gauges the last), ``count``, ``sum``, ``min``, ``max``, percentiles such as ``p95`` (at most
-    2 % off), ``errors``, ``hostname`` and ``origin`` where all have the same, and as ``timestamp`` the end of the
-    interval, less a part of a millisecond that differs between processes, so that no store takes two summaries for one.
-    A metric without a finite number counts, and has no part in the rest.
+    A summary has the kind, the unit and the labels of its metrics, and these fields: ``name``, the labels' values and
+    those of `by`, ``value`` (the mean; of counters the sum, of gauges the last), ``count``, ``sum``, ``min``, ``max``,
+    percentiles such as ``p95`` (at most 2 % off), ``errors``, ``hostname`` and ``origin`` where all have the same, and
+    as ``timestamp`` the end of the interval, less a part of a millisecond that differs between processes, so that no
+    store takes two summaries for one. A metric without a finite number counts, and has no part in the rest.
 
     What was written is in memory until its interval is handed on; then the inner backend's queue delivers it. One that
     has none gets one, so nobody waits for it. Thread-safe; does not block. Fork-safe: a child starts empty.
@@ -95,7 +99,8 @@ class AggregateBackend(BaseMetricsBackend):
         backend: What gets the summaries: an instance, a class, a factory or the import path of one. Closed with this
             one.
         interval: Length of the intervals, in seconds.
-        by: The fields that tell series apart, besides the name; each combination of their values is a series.
+        by: The fields that tell series apart, besides the name and a metric's own labels; each combination of their
+            values is a series.
         percentiles: Which to take, above 0 and up to 100; none makes a write cheaper.
         max_series: So many series are told apart in all open intervals; further ones count as ``__overflow__``.
         value_field: The field whose number is the value, if `settings.duration_field` renames it.
@@ -139,6 +144,8 @@ class AggregateBackend(BaseMetricsBackend):
         self._value_field = value_field
         _check_fields(self.by, value_field, {NAME, TIMESTAMP, COUNT, SUM, MIN, MAX, ERRORS, *self._percentiles})
         check_counts(max_series=max_series)
+        # What a summary has of its own is no label, whoever names it.
+        self._taken = {COUNT, SUM, MIN, MAX, ERRORS, value_field, *self._percentiles}
         self._max_series = max_series
         self._clock = clock
         self._length = round(self.interval * _SECOND)
@@ -240,9 +247,10 @@ class AggregateBackend(BaseMetricsBackend):
         # None counts in the future: it would be in memory until then.
         interval = min(_moment_of(metric.get(TIMESTAMP), now), now) // self._length
         table = self._open.setdefault(interval, {})
-        labels = [_label(metric.get(label)) for label in self.by]
+        names = self.by if metric.labels is _NO_LABELS else self._with(own_labels(metric))
+        labels = [_label(metric.get(label)) for label in names]
         name = metric.get(NAME, "")
-        key = (metric.kind, metric.unit, name if type(name) is str else _label(name), *labels)
+        key = (metric.kind, metric.unit, names, name if type(name) is str else _label(name), *labels)
         series = table.get(key)
         if series is None:
             series = self._series(table, key, metric)
@@ -258,18 +266,24 @@ class AggregateBackend(BaseMetricsBackend):
 
     def _series(self, table: dict[tuple[Any, ...], _Series], key: tuple[Any, ...], metric: Metric) -> _Series:
         """Return a new series, or that of all others when there are too many."""
-        kind, unit, name, *labels = key
-        fields = {NAME: name, **dict(zip(self.by, labels, strict=True))}
+        kind, unit, names, name, *labels = key
+        fields = {NAME: name, **dict(zip(names, labels, strict=True))}
+        own = tuple(label for label in own_labels(metric) if label in names)
         if self._counts["series"] >= self._max_series:
             self._counts["overflowed"] += 1
-            key, fields, unit = (kind, OVERFLOW), {NAME: OVERFLOW}, None
+            key, fields, unit, own = (kind, OVERFLOW), {NAME: OVERFLOW}, None, ()
             if key in table:
                 return table[key]
         plain = {label: value[1] if type(value) is tuple else value for label, value in fields.items()}
         shared = [_text(metric.get(field)) for field in _SHARED]
-        series = table[key] = _Series(kind, unit, {k: value for k, value in plain.items() if value is not None}, shared)
+        given = {label: value for label, value in plain.items() if value is not None}
+        series = table[key] = _Series(kind, unit, given, shared, own)
         self._counts["series"] += 1
         return series
+
+    def _with(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the fields that tell series apart whose metrics have some labels of their own."""
+        return (*self.by, *(label for label in labels if label not in self.by and label not in self._taken))
 
     def _hand_on_all(self, *, is_last: bool = False) -> None:
         with self._lock:
@@ -314,7 +328,7 @@ class AggregateBackend(BaseMetricsBackend):
                 name: min(max(number, series.low), series.high)
                 for name, number in zip(self._percentiles, found, strict=True)
             }
-        return Metric({**fields, ERRORS: series.errors}, kind=series.kind, unit=series.unit)
+        return Metric({**fields, ERRORS: series.errors}, kind=series.kind, unit=series.unit, labels=series.labels)
 
 
 def _observe(series: _Series, number: float, *, with_bucket: bool) -> None:

@@ -68,4 +68,4 @@ def _kept(metric: Metric) -> Metric:
             fields[TIMESTAMP] = to_datetime(moment)
         except OverflowError:
             fields[TIMESTAMP] = moment  # no moment of any calendar; kept as it was written
-    return Metric(fields, kind=metric.kind, unit=metric.unit, id=metric.id)
+    return Metric(fields, kind=metric.kind, unit=metric.unit, id=metric.id, labels=metric.labels)

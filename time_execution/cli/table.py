@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from time_execution.formats.series import read_series
+
 _GAP = "  "
 _LEAST_NAME = 28
 _BOLD, _RED, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
@@ -65,6 +67,16 @@ class Screen:
         head = room * 2 // 5
         return f"{text[:head]}{self.ellipsis}{text[len(text) - (room - head) :]}"
 
+    def shorten_series(self, text: str, width: int) -> str:
+        """Do what `shorten` does; of a name with labels, their values say most, and its first words least."""
+        family, labels = read_series(text) if len(text) > width else (text, {})
+        if labels:
+            values = " ".join(labels.values())
+            text = f"{family}{{{values}}}"
+            if len(text) > width:
+                text = f"{family.rpartition('.')[2]}{{{values}}}"
+        return self.shorten(text, width)
+
 
 def fitting(
     screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Sequence[str]
@@ -106,7 +118,7 @@ def render(
         widths[0] = min(widths[0], max(_LEAST_NAME, screen.width - rest))
     lines = []
     for number, (name, *cells) in enumerate(table):
-        parts = [screen.shorten(name, widths[0]).ljust(widths[0])]
+        parts = [screen.shorten_series(name, widths[0]).ljust(widths[0])]
         for title, cell, width in zip(heads[1:], cells, widths[1:], strict=True):
             is_trouble = number and title in red and cell != "0"
             parts.append(screen.red(cell.rjust(width)) if is_trouble else cell.rjust(width))

@@ -124,7 +124,7 @@ def _newest(path: str) -> int:
 
 
 def _is_wanted(call: Call, pattern: str | None) -> bool:
-    return pattern is None or fnmatchcase(call.name, pattern)
+    return pattern is None or fnmatchcase(call.name, pattern) or fnmatchcase(call.family, pattern)
 
 
 def _line(screen: Screen, call: Call) -> str:
@@ -134,7 +134,7 @@ def _line(screen: Screen, call: Call) -> str:
     fields = " ".join(
         f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in call.fields.items()
     )
-    text = screen.safe(f"{when}  {took}  {call.name}  {fields}".rstrip())
+    text = screen.safe(f"{when}  {took}  {call.family}  {fields}".rstrip())
     if screen.width is not None:
         text = text if len(text) <= screen.width else text[: screen.width - len(screen.ellipsis)] + screen.ellipsis
     return screen.red(text) if call.is_error else text
@@ -142,5 +142,5 @@ def _line(screen: Screen, call: Call) -> str:
 
 def _document(call: Call) -> dict[str, Any]:
     """Return a metric as it was written."""
-    core = {"name": call.name, "value": call.value, "hostname": call.hostname, "timestamp": to_iso(call.timestamp)}
+    core = {"name": call.family, "value": call.value, "hostname": call.hostname, "timestamp": to_iso(call.timestamp)}
     return {key: value for key, value in core.items() if value is not None} | dict(call.fields)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from time_execution.delivery._spool_folder import make_file
-from time_execution.formats.json import unpack
+from time_execution.formats.packed import unpack
 
 if TYPE_CHECKING:
     from time_execution.types import Metric

@@ -15,7 +15,7 @@ from time_execution.delivery._spool_orphan import Orphan, claim, finish_moves
 from time_execution.delivery._spool_owned import EXPIRED, SPOOL_CORRUPT, Line, OwnedFile
 from time_execution.delivery._spool_rows import NotOurs, Row, RowFile
 from time_execution.forking import hold_forks_up
-from time_execution.formats.json import pack
+from time_execution.formats.packed import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

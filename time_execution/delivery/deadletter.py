@@ -1,7 +1,7 @@
 """Metrics that a backend refused for good, kept in a file with the reason, to be looked at and sent again.
 
 One line of JSON for each, beginning ``{"time": …, "reason": …, "detail": …, "id": …, "metric": …}``; the metric is what
-`time_execution.formats.json.pack` writes, so that what was refused can be sent again exactly as it was.
+`time_execution.formats.packed.pack` writes, so that what was refused can be sent again exactly as it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from time_execution.append_file import AppendFile
 from time_execution.delivery._spool_folder import check_path, make_folder
 from time_execution.exceptions import ConfigurationError
 from time_execution.file_path import to_file
-from time_execution.formats.json import pack, unpack
+from time_execution.formats.packed import pack, unpack
 from time_execution.formats.timestamp import to_datetime, to_iso, to_nanoseconds
 
 if TYPE_CHECKING:

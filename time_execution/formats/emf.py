@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import encode, encode_value, to_ascii
+from time_execution.formats.labels import own_labels
 from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.formats.timestamp import to_nanoseconds
@@ -32,6 +33,7 @@ METADATA = "_aws"
 # The API takes 255 characters, Amazon's own client 250.
 _LONGEST_NAME = 250
 _LONGEST_DIMENSION = 1024
+_NO_LABELS = Metric.labels
 _LARGEST = 2.0**360
 _MILLISECOND = 1_000_000
 _SECOND = 1_000_000_000
@@ -153,8 +155,8 @@ class EmbeddedMetrics:
 
     Args:
         namespace: Of all metrics in CloudWatch.
-        dimensions: The fields that become dimensions, where a metric has them: each combination of their values is a
-            series of its own, with its own price.
+        dimensions: The fields that become dimensions, where a metric has them, besides its own labels: each
+            combination of their values is a series of its own, with its own price.
         log_group: Tells the CloudWatch agent where the documents go; not for others.
         log_stream: The same, within the log group.
         high_resolution: Keep the metrics by the second instead of by the minute.
@@ -243,12 +245,18 @@ class EmbeddedMetrics:
         fields.pop(TIMESTAMP, None)
         if metric.kind != "event":
             fields.pop(number_key, None)
-        dimensions = {key: text for key in self._dimensions if (text := dimension_text(fields.get(key)))}
+        keys = self._dimensions if metric.labels is _NO_LABELS else self._with(own_labels(metric))
+        dimensions = {key: text for key in keys if (text := dimension_text(fields.get(key)))}
         fields.update(dimensions)
         renamed = {key: _unlike(key, name, fields) for key in (name, METADATA) if key in fields}
         members = {renamed.get(key, key): value for key, value in fields.items()}
-        keys = tuple(renamed.get(key, key) for key in dimensions)
-        return _Point(name, number, unit_of(metric), moment, keys, to_ascii(encode(members))[1:-1])
+        shown = tuple(renamed.get(key, key) for key in dimensions)
+        return _Point(name, number, unit_of(metric), moment, shown, to_ascii(encode(members))[1:-1])
+
+    def _with(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the dimensions with a metric's own labels, as far as CloudWatch takes them: in name and in number."""
+        own = (label for label in labels if label and encode_name(label) == label)
+        return tuple(dict.fromkeys((*self._dimensions, *own)))[:MAX_DIMENSIONS]
 
     def _text(self, document: _Document) -> str:
         metrics = [

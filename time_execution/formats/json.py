@@ -1,8 +1,6 @@
-"""JSON in two dialects: strict documents for readers of any kind, and a lossless form for our own spool.
+"""JSON for readers of any kind: strict documents, one physical line each, at the price of a mapping.
 
-`encode` and `document` write what every JSON reader takes, one physical line each, at the price of a mapping; `pack`
-and `unpack` keep every type and bit, and are read by this module only. Neither runs code of the values: what is not
-plain becomes its snapshot first.
+No code of the values runs: what is not plain becomes its snapshot first.
 """
 
 from __future__ import annotations
@@ -14,19 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Any, cast, get_args
+from typing import Any
 
-from time_execution.formats.snapshot import MAX_INT_BITS, snapshot_fields
+from time_execution.formats.snapshot import snapshot_fields
 from time_execution.formats.timestamp import to_datetime
-from time_execution.types import TIMESTAMP, Kind, Metric
+from time_execution.types import TIMESTAMP, Metric
 
-_KINDS = frozenset(get_args(Kind))
 _SECOND = 1_000_000_000
 _THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 _WORD = 1 << 63
 # So few fields of plain values, with so short a text, are never cut: their snapshot is equal to them.
 _FEW_FIELDS, _SHORT_TEXT = 32, 1536
-_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # What JSON leaves as it is, but some reader takes for the end of a line, a terminal for a command, or UTF-8 not at all.
 _UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
@@ -145,6 +141,11 @@ def moment_text(moment: datetime) -> str:
     return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
+def safe(text: str) -> str:
+    """Return JSON that means the same, without the characters that some reader takes for something else."""
+    return text if text.isascii() else _UNSAFE.sub(_escape, text)
+
+
 def to_ascii(line: str) -> str:
     """Return a line of JSON that means the same and is all ASCII, for a stream that takes nothing else."""
     return _NOT_ASCII.sub(lambda text: json.dumps(text[0])[1:-1], line)
@@ -167,7 +168,7 @@ def _write(fields: dict[str, Any]) -> str:
         text = _encode_strictly(fields)
     except ValueError:
         text = _encode_strictly(_strict(fields))
-    return text if text.isascii() else _UNSAFE.sub(_escape, text)
+    return safe(text)
 
 
 def _strict(value: Any) -> Any:
@@ -209,7 +210,7 @@ def _write_flat(fields: Mapping[str, Any], timestamp: int | None) -> str | None:
     if timestamp is not None and TIMESTAMP not in fields:
         parts.append(f'"{TIMESTAMP}":"{nanoseconds_text(timestamp)}"')
     text = f"{{{','.join(parts)}}}"
-    return text if text.isascii() else _UNSAFE.sub(_escape, text)
+    return safe(text)
 
 
 @lru_cache(maxsize=1)
@@ -225,7 +226,7 @@ def _writer() -> Callable[[dict[str, Any]], str]:
             text = orjson.dumps(fields, default=moment_text, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
         except TypeError:  # integers beyond 64 bits, lone surrogates
             return _write(fields)
-        return text if text.isascii() else _UNSAFE.sub(_escape, text)
+        return safe(text)
 
     return write
 
@@ -253,7 +254,7 @@ def _flat_writer() -> Callable[[Mapping[str, Any], int | None], str | None]:
             text = orjson.dumps(fields).decode()
         except TypeError:  # keys that are no texts, lone surrogates
             return None
-        return text if text.isascii() else _UNSAFE.sub(_escape, text)
+        return safe(text)
 
     return write
 
@@ -272,128 +273,10 @@ def _array_writer() -> Callable[[list[dict[str, Any]]], str | None]:
             text = orjson.dumps(batch, default=moment_text, option=strictly).decode()
         except (TypeError, AttributeError):  # integers beyond 64 bits, lone surrogates; what is no snapshot
             return None
-        return text if text.isascii() else _UNSAFE.sub(_escape, text)
+        return safe(text)
 
     return write
 
 
-_write_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
-
-
-def pack(metric: Metric) -> str:
-    r"""Return a metric as one line of JSON from which `unpack` restores it exactly.
-
-    Whatever `time_execution.formats.snapshot.snapshot` returns survives, type and bit: integers of any size,
-    datetimes, NaN, infinities, negative zero, lone surrogates, and the attributes ``kind``, ``unit`` and ``id``. Other
-    values are replaced by their snapshot. What JSON lacks is an object with a single key, ``{"$datetime": "..."}``,
-    ``{"$float": "nan"}`` or ``{"$utf8": "<hex>"}``; a key of the metric's own that begins with ``$`` is written with
-    one more. Thread-safe; the metric is not changed.
-
-    Example:
-        >>> pack(Metric({"name": "a", "value": float("inf")}, id="0f-1"))
-        '{"kind":"timing","unit":null,"id":"0f-1","fields":{"name":"a","value":{"$float":"inf"}}}'
-    """
-    row: dict[str, Any] = {"kind": metric.kind, "unit": metric.unit, "id": metric.id, "fields": metric}
-    text = ""
-    if _is_flat(metric):
-        try:
-            text = _write_plain(row)
-        except ValueError:  # a number that is none, or an integer of too many digits
-            text = ""
-    if not text or '"$' in text or (not text.isascii() and _SURROGATE_PAIR.search(text)):
-        try:
-            row["fields"] = _tag_dict(metric)
-        except (TypeError, RecursionError):
-            row["fields"] = _tag_dict(snapshot_fields(metric)[0])
-        text = _write_plain(row)
-    return text if text.isascii() else _UNSAFE.sub(_escape, text)
-
-
-def unpack(text: str) -> Metric:
-    """Return the metric that `pack` wrote.
-
-    Raises:
-        ValueError: When the text is damaged, or was not written by `pack`.
-    """
-    try:
-        row = json.loads(text, object_hook=_untag_dict) if '"$' in text else json.loads(text)
-    except (RecursionError, TypeError) as exc:
-        raise ValueError("not a packed metric") from exc
-    match row:
-        case {"kind": str(kind), "unit": str() | None as unit, "id": str() | None as key, "fields": dict(fields)} if (
-            kind in _KINDS
-        ):
-            return Metric(fields, kind=cast("Kind", kind), unit=unit, id=key)
-    raise ValueError("not a packed metric")
-
-
-def _is_flat(fields: dict[str, Any]) -> bool:
-    """Say whether the encoder of the standard library would run no code of the values."""
-    for value in fields.values():
-        kind = type(value)
-        if not (kind is str or kind is float or kind is int or kind is bool or value is None):
-            return False
-    return True
-
-
-def _tag(value: Any) -> Any:
-    """Return a snapshot's value in terms of JSON alone; what is none raises `TypeError`."""
-    kind = type(value)
-    if kind is str:
-        return {"$utf8": _to_hex(value)} if _SURROGATE_PAIR.search(value) else value
-    if kind is float:
-        return value if math.isfinite(value) else {"$float": repr(value)}
-    if kind is bool or value is None or (kind is int and value.bit_length() <= MAX_INT_BITS):
-        return value
-    if kind is datetime:
-        return {"$datetime": value.isoformat()}
-    if kind is list:
-        return [_tag(item) for item in value]
-    if kind is dict:
-        return _tag_dict(value)
-    raise TypeError(kind)
-
-
-def _tag_dict(fields: dict[str, Any]) -> dict[str, Any]:
-    return {_tag_key(key): _tag(value) for key, value in fields.items()}
-
-
-def _tag_key(key: str) -> str:
-    if type(key) is not str:
-        raise TypeError(type(key))
-    if _SURROGATE_PAIR.search(key):
-        return f"$utf8:{_to_hex(key)}"
-    return f"${key}" if key.startswith("$") else key
-
-
-def _untag_dict(tagged: dict[str, Any]) -> Any:
-    """Undo `_tag` and `_tag_key` for one JSON object, innermost first."""
-    if len(tagged) == 1:
-        ((tag, value),) = tagged.items()
-        restore = _RESTORE.get(tag)
-        if restore is not None:
-            return restore(value)
-    return {_untag_key(key) if key.startswith("$") else key: value for key, value in tagged.items()}
-
-
-def _untag_key(key: str) -> str:
-    return _from_hex(key[len("$utf8:") :]) if key.startswith("$utf8:") else key[1:]
-
-
-def _to_hex(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").hex()
-
-
-def _from_hex(digits: str) -> str:
-    return bytes.fromhex(digits).decode("utf-8", "surrogatepass")
-
-
 def _escape(character: re.Match[str]) -> str:
     return f"\\u{ord(character[0]):04x}"
-
-
-_RESTORE: dict[str, Callable[[Any], Any]] = {
-    "$datetime": datetime.fromisoformat,
-    "$float": float,
-    "$utf8": _from_hex,
-}

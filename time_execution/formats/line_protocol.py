@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from math import inf, isfinite
 from typing import Any, Final, cast
 
 from time_execution.formats.json import encode_value, moment_text
+from time_execution.formats.labels import own_labels
 from time_execution.formats.snapshot import snapshot_fields
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
@@ -29,9 +31,11 @@ _MAX_SERIES = 65_535
 _MAX_KEY = 1024
 _MAX_TEXT = 65_535
 # No server takes the very first and last nanoseconds of 64 bits.
+_NO_LABELS = Metric.labels
 _LATEST = (1 << 63) - 2
 _WORD = 1 << 63
 _MAX_CACHED = 10_000
+_MAX_ENCODERS = 100
 _MAX_CACHED_TEXT = 512
 # What a metric that is not looked at twice may have: its line stays below the limits above.
 _MAX_FLAT = 50
@@ -60,10 +64,10 @@ class NoPointError(ValueError):
 class LineEncoder:
     r"""Makes lines of metrics; keeps what it made of names, so one encoder should serve many of them. Thread-safe.
 
-    ``name`` becomes the measurement, ``hostname``, ``origin`` and the tags named become tags, all else fields. The
-    number under `value_field` is always a float. Other numbers are floats too, unless `integers` are asked for: the
-    first write of a field settles its type, and a count that is 0 once and 0.5 later would be refused. NaN, infinities
-    and None are left out; lists and dicts become JSON text, datetimes ISO 8601 text.
+    ``name`` becomes the measurement, ``hostname``, ``origin``, the tags named and a metric's own labels become tags,
+    all else fields. The number under `value_field` is always a float. Other numbers are floats too, unless `integers`
+    are asked for: the first write of a field settles its type, and a count that is 0 once and 0.5 later would be
+    refused. NaN, infinities and None are left out; lists and dicts become JSON text, datetimes ISO 8601 text.
 
     Args:
         tags: Names of fields that become tags, beside `ALWAYS_TAGS`.
@@ -93,6 +97,16 @@ class LineEncoder:
         place: Place | None = None,
     ) -> None:
         sorted_tags = sorted({*ALWAYS_TAGS, *tags})
+        self._tags = tuple(tags)
+        self._twin = partial(
+            LineEncoder,
+            value_field=value_field,
+            precision=precision,
+            integers=integers,
+            one_line=one_line,
+            place=place,
+        )
+        self._labelled: dict[tuple[str, ...], LineEncoder] = {}
         self._heads = (NAME, *sorted_tags)
         self._tag_keys = [f",{key_text(tag)}=" for tag in sorted_tags]
         spent = sum(len(key.encode()) for key in self._tag_keys) + _MAX_KEY + 8
@@ -121,7 +135,26 @@ class LineEncoder:
         Raises:
             NoPointError: When its value is no number, or it has no field at all.
         """
+        if metric.labels is not _NO_LABELS and (labels := own_labels(metric)):
+            return self._with(labels)._made(metric, now)  # noqa: SLF001 - of the same class
+        return self._made(metric, now)
+
+    def _made(self, metric: Metric, now: int) -> str:
         return self._flat_line(metric) or self._any_line(metric, now)
+
+    def _with(self, labels: tuple[str, ...]) -> LineEncoder:
+        """Return the encoder of metrics with some labels of their own: this one, if there is no room for them."""
+        encoder = self._labelled.get(labels)
+        if encoder is None:
+            tags = {*self._tags, *labels} - {self._value_field}
+            try:
+                encoder = self._twin(tags=sorted(tags))
+            except ValueError:
+                encoder = self
+            if len(self._labelled) >= _MAX_ENCODERS:
+                self._labelled.clear()
+            self._labelled[labels] = encoder
+        return encoder
 
     def _flat_line(self, metric: Metric) -> str | None:
         """Return the line of a metric of plain, short values whose series and keys were met before; None for others."""

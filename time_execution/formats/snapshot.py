@@ -45,6 +45,7 @@ from time_execution.formats._reader import (
     read_int,
     reader_of,
 )
+from time_execution.formats.labels import given_labels
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
 
 __all__ = ["MAX_BYTES", "MAX_INT_BITS", "MAX_TEXT", "TRUNCATED", "snapshot", "snapshot_fields", "snapshot_metric"]
@@ -65,6 +66,7 @@ _VALUE_BYTES = 32
 _MARKER = 64
 _WORD = 1 << 63
 _UTC = timezone.utc
+_NO_LABELS = Metric.labels
 _new_metric = Metric.__new__  # its constructor in Python would cost as much as the copying
 _TOO_DEEP = f"…[cut, deeper than {MAX_DEPTH} levels]"
 _CORE = frozenset((NAME, VALUE, HOSTNAME, TIMESTAMP, ORIGIN))
@@ -101,7 +103,7 @@ def snapshot_fields(fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def snapshot_metric(metric: Mapping[str, Any]) -> tuple[Metric, int]:
-    """Do what `snapshot_fields` does, for a copy that keeps the kind and the unit; a plain dict counts as a timing."""
+    """Do what `snapshot_fields` does, for a copy that keeps kind, unit and labels; a plain dict counts as a timing."""
     copy = _new_metric(Metric)
     size = _plain_size(metric)
     if size:
@@ -114,6 +116,8 @@ def snapshot_metric(metric: Mapping[str, Any]) -> tuple[Metric, int]:
             copy.kind = metric.kind
         if metric.unit is not None:
             copy.unit = metric.unit
+        if metric.labels is not _NO_LABELS and (labels := given_labels(metric)):
+            copy.labels = labels
     return copy, size
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.formats.json import document, encode_value
+from time_execution.formats.labels import own_labels
 from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.snapshot import snapshot
 from time_execution.types import HOSTNAME, NAME, TIMESTAMP, Kind, Metric, Reject
@@ -18,6 +19,7 @@ Dialect = Literal["statsd", "dogstatsd"]
 
 SAMPLE_RATE = "sample_rate"
 _LETTERS: dict[Kind, str] = {"timing": "ms", "counter": "c", "event": "c"}  # others are gauges
+_NO_LABELS = Metric.labels
 _SAMPLED = frozenset(("ms", "c"))
 # Servers drop or replace other letters, and make a folder of each dot; so dots with nothing between them are escaped.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|\A\.|\.(?=\.|\Z)|_(?=x[0-9A-F])|\A_(?=x_\Z)")
@@ -75,7 +77,7 @@ class LineFormat:
     Args:
         dialect: Which of the two.
         prefix: Stands before each name, with a dot between.
-        tags: The fields that become tags, where a metric has them; for DogStatsD only.
+        tags: The fields that become tags, where a metric has them, besides its own labels; for DogStatsD only.
         constant_tags: Tags of every metric, such as ``env:prod``; ``env=prod`` means the same. For DogStatsD only.
         value_field: The field that holds the number.
 
@@ -134,7 +136,11 @@ class LineFormat:
     def _tagged(self, metric: Metric) -> str:
         if self._is_plain:
             return ""
-        values = [(key, encode_tag(metric.get(field))) for key, field in self._tags]
+        names = self._tags
+        if metric.labels is not _NO_LABELS:
+            own = (pair for pair in _tags_of(own_labels(metric)) if pair not in names)
+            names = (*names, *own)
+        values = [(key, encode_tag(metric.get(field))) for key, field in names]
         tags = [f"{key}{value}" for key, value in values if value] + self._constant_tags
         return f"|#{','.join(tags)}" if tags else ""
 
@@ -144,6 +150,12 @@ class LineFormat:
         when = f"|d:{moment // _SECOND}" if type(moment) is int else ""
         where = f"|h:{host}" if host else ""
         return f"_e{{{len(title)},{len(text.encode())}}}:{title}|{text}{when}{where}{self._tagged(metric)}"
+
+
+@lru_cache(maxsize=1024)
+def _tags_of(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the beginning of the tag that each label becomes, with its field; what no key may hold becomes ``_``."""
+    return tuple((f"{_NOT_IN_KEY.sub('_', label)}:", label) for label in labels)
 
 
 def _text(key: str, given: Any, choices: Sequence[str] = ()) -> str:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 from time_execution.backends.sqlite.schema import LATEST
 from time_execution.formats.number import finite_number
 from time_execution.report._view import View, nanoseconds
+from time_execution.report.statistics import matches
 
 MOST_ROWS = 250_000
 """How many of a database's latest metrics are looked at unless told otherwise: a quarter of a second's work."""
@@ -69,21 +69,18 @@ def resources(
         path: The database.
         since: The first moment that counts, exactly; a naive one is taken as UTC.
         until: The end, exactly; None for no end.
-        pattern: Names to report, with the wildcards of `fnmatch`; None for all.
+        pattern: Names to report, as `read` takes it.
         most: Look at so many of the metrics that were stored last; None for all.
 
     Raises:
         DatabaseError: As `read` does.
     """
     with View.open(path) as view:
-        (newest,) = view.connection.execute("SELECT coalesce(max(id), 0) FROM raw").fetchone()
-        bounds = {"after": 0 if most is None else newest - most}
+        bounds = {"after": 0 if most is None else view.newest_id() - most}
         bounds |= {"since": nanoseconds(since, 0), "until": nanoseconds(until, LATEST + 1)}
         rows = view.connection.execute(_QUERY, bounds).fetchall()
-        names = {key: series.name for key, series in view.series().items()}
-    return {
-        names[key]: _figures(figures) for key, *figures in rows if pattern is None or fnmatchcase(names[key], pattern)
-    }
+        known = view.series()
+    return {known[key].name: _figures(figures) for key, *figures in rows if matches(known[key], pattern)}
 
 
 def _figures(row: Sequence[Any]) -> Resources:

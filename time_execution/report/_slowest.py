@@ -1,4 +1,4 @@
-"""Where a name's greatest values are: rollups tell which periods can hold them, and other raw rows are not read.
+"""Where the greatest values of some series are: rollups tell which periods can hold them, others are not read.
 
 Periods are taken greatest maximum first, days divided into hours and these into minutes, until as many values are found
 as are asked for and no period left has a greater one. Each range of ids is read once at most, so that rows stored out
@@ -8,7 +8,9 @@ of order cost no more than reading all.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from math import inf
 from typing import NamedTuple
@@ -19,17 +21,18 @@ from time_execution.report._view import Segment, View, nanoseconds
 
 _RANGES = "SELECT first_id, last_id, oldest, newest FROM chunks WHERE newest >= ? AND oldest < ?"
 _GREATEST = """SELECT value, id FROM raw WHERE id BETWEEN :first AND :last
-AND name_id = :name_id AND value >= :least AND timestamp >= :since AND timestamp < :until
+AND name_id {these} AND value >= :least AND timestamp >= :since AND timestamp < :until
 ORDER BY value DESC, id LIMIT :limit"""
-# From one period that is there to the next, and to the name in each: neither gaps nor other names are read.
+_ONE, _SOME = "= :ids", "IN (SELECT value FROM json_each(:ids))"
+# From one period that is there to the next, and to the series in each: neither gaps nor other series are read.
 _MAXIMA = """WITH RECURSIVE periods(period) AS (
     SELECT min(start) FROM rollup WHERE width = :width AND start >= :start AND start < :end
     UNION ALL
     SELECT (SELECT min(start) FROM rollup WHERE width = :width AND start > period AND start < :end)
     FROM periods WHERE period IS NOT NULL
 )
-SELECT period, high FROM periods CROSS JOIN rollup ON width = :width AND start = period AND name_id = :name_id
-WHERE high IS NOT NULL"""
+SELECT period, max(high) FROM periods CROSS JOIN rollup ON width = :width AND start = period AND name_id {these}
+WHERE high IS NOT NULL GROUP BY period"""
 
 
 class _Range(NamedTuple):
@@ -42,19 +45,21 @@ class _Range(NamedTuple):
 
 
 class Search:
-    """Looks for the greatest values of one name.
+    """Looks for the greatest values of one series or several.
 
     Args:
         view: The database.
-        name: The name.
+        ids: Of the series.
         limit: How many to find.
         since: The first moment that counts.
         until: The end.
     """
 
-    def __init__(self, view: View, name: str, *, limit: int, since: datetime | None, until: datetime | None) -> None:
+    def __init__(
+        self, view: View, ids: Collection[int], *, limit: int, since: datetime | None, until: datetime | None
+    ) -> None:
         self._view = view
-        self._name_id = view.name_id(name)
+        self._ids = ids
         self._limit = limit
         self._since, self._until = nanoseconds(since, 0), nanoseconds(until, LATEST + 1)
         self._ranges: list[_Range] = []
@@ -62,7 +67,7 @@ class Search:
 
     def ids(self) -> list[int]:
         """Return the ids of the rows, greatest value first; of rows with the same, any may be among them."""
-        if self._name_id is None or self._limit < 1:
+        if not self._ids or self._limit < 1:
             return []
         ranges = self._view.connection.execute(_RANGES, (self._since, self._until))
         self._ranges = [_Range(*row) for row in ranges]
@@ -86,9 +91,8 @@ class Search:
     def _look(self, first: int, last: int) -> None:
         """Look at a range of ids; what is found is kept with negative values, so that the greatest come first."""
         least = -self._found[-1][0] if len(self._found) == self._limit else -inf
-        bounds: dict[str, float | None] = {"first": first, "last": last, "least": least}
-        bounds |= {"name_id": self._name_id, "limit": self._limit, "since": self._since, "until": self._until}
-        rows = self._view.connection.execute(_GREATEST, bounds)
+        bounds = {"first": first, "last": last, "least": least, "since": self._since, "until": self._until}
+        rows = self._select(_GREATEST, self._ids, bounds | {"limit": self._limit})
         self._found = sorted([*self._found, *((-value, key) for value, key in rows)])[: self._limit]
 
     def _look_between(self, start: int, end: int) -> None:
@@ -112,10 +116,15 @@ class Search:
 
     def _maxima(self, segment: Segment) -> Iterator[tuple[float, Segment]]:
         """Give each period of a segment with the negative of its greatest value."""
-        is_known = self._name_id is not None and self._name_id <= self._view.max_names
-        bounds = {**segment._asdict(), "name_id": self._name_id if is_known else OVERFLOW_ID}
-        for start, high in self._view.connection.execute(_MAXIMA, bounds):
+        counted = {key if key <= self._view.max_names else OVERFLOW_ID for key in self._ids}
+        for start, high in self._select(_MAXIMA, counted, segment._asdict()):
             yield -high, Segment(segment.width, start, start + segment.width)
+
+    def _select(self, query: str, ids: Collection[int], bounds: Mapping[str, float]) -> sqlite3.Cursor:
+        """Ask for some series; for one in the way that takes two thirds of the time."""
+        if len(ids) == 1:
+            return self._view.connection.execute(query.format(these=_ONE), {**bounds, "ids": next(iter(ids))})
+        return self._view.connection.execute(query.format(these=_SOME), {**bounds, "ids": json.dumps(list(ids))})
 
     def _finer(self, period: Segment) -> Segment | None:
         """Return the finer periods of a period; None when there are none, or not any more."""

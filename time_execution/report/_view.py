@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from time_execution.backends.sqlite.schema import (
     APPLICATION_ID,
@@ -34,19 +35,21 @@ _NO_ROOM_BESIDE = ("attempt to write a readonly database", "unable to open datab
 _MAX_POINTS = 1500
 _END = 1 << 33
 _IDS = MAX_NAMES + 1
-_NOBODY = 0
 
-_SERIES = "CREATE TEMP VIEW series AS SELECT id, name, {kind} AS kind, {unit} AS unit FROM names"
+_SERIES = """CREATE TEMP VIEW series AS
+SELECT id, name, {kind} AS kind, {unit} AS unit, {family} AS family FROM names"""
 _SUMS = "sum(calls), sum(errors), total(total), min(low), max(high), min(first), max(last)"
 _OF_RANGE = "FROM {table} WHERE width = :width AND start >= :start AND start < :end"
-# Found by its key in each period in turn: the functions in between are not read.
-_OF_NAME = """FROM (
+# Found by their keys in each period in turn: the series in between are not read.
+_OF_IDS = """FROM (
         WITH RECURSIVE periods(period) AS (
             SELECT :start UNION ALL SELECT period + :width FROM periods WHERE period + :width < :end
         ) SELECT period FROM periods
-    ) CROSS JOIN {table} AS found ON found.width = :width AND found.start = period AND found.name_id = :name_id"""
+    ) CROSS JOIN (SELECT value AS wanted FROM json_each(:ids)) CROSS JOIN {table} AS found
+    ON found.width = :width AND found.start = period AND found.name_id = wanted"""
 # As rollups count them.
 _COUNTED_ID = f"CASE WHEN name_id <= :max_names THEN name_id ELSE {OVERFLOW_ID} END"
+_IS_WANTED = f"AND ({_COUNTED_ID}) IN (SELECT value FROM json_each(:ids))"  # noqa: S608 - constants
 _WAITING = CELLS.format(rows="id > :watermark AND timestamp >= :since AND timestamp < :until {more}")
 
 
@@ -103,6 +106,18 @@ class View:
         row = self.connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 
+    def ids_of(self, name: str) -> list[int]:
+        """Return the ids of what a name stands for: one series, or all those of a family."""
+        rows = self.connection.execute(
+            "SELECT id FROM temp.series WHERE name = :name OR family = :name", {"name": name}
+        )
+        return [key for (key,) in rows]
+
+    def newest_id(self) -> int:
+        """Return the id of the row that was stored last; 0 without one."""
+        (newest,) = self.connection.execute("SELECT coalesce(max(id), 0) FROM raw").fetchone()
+        return int(newest)
+
     def align(self, since: datetime | None, until: datetime | None) -> tuple[int, int]:
         """Return a range widened to periods that are there, in seconds."""
         start = nanoseconds(since, 0) // SECOND
@@ -158,27 +173,40 @@ class View:
         yield Segment(widest, low, high)
         yield from self.segments(high, end, widest=finer)
 
-    def aggregates(self, start: int, end: int) -> dict[int, Aggregate]:
-        """Return the figures of each name's id."""
+    def aggregates(self, start: int, end: int, *, ids: Collection[int] | None = None) -> dict[int, Aggregate]:
+        """Return the figures of each series by its id; of those with some ids, or of all."""
         found: defaultdict[int, Aggregate] = defaultdict(Aggregate)
         for segment in self.segments(start, end):
-            self._add(found, "name_id", _OF_RANGE, segment._asdict())
-        self._add_waiting(found, "name_id", start, end)
+            self._add(found, "name_id", *_of(ids), segment)
+        self._add_waiting(found, "name_id", start, end, ids=ids)
         return dict(found)
 
-    def periods(self, start: int, end: int, width: int, *, name: str | None) -> dict[tuple[int, int], Aggregate]:
-        """Return the figures of each period of a width, by the period's start and the id; of one name or of all."""
+    def periods(
+        self, start: int, end: int, width: int, *, name: str | None = None, ids: Collection[int] | None = None
+    ) -> dict[tuple[int, int], Aggregate]:
+        """Return the figures of each period of a width, by the period's start and the id.
+
+        Args:
+            start: The first second, where a period begins.
+            end: The end, where another one does.
+            width: Seconds.
+            name: Of what a name stands for only; see `ids_of`.
+            ids: Of the series with these ids only; quick where they are few.
+        """
         found: defaultdict[int, Aggregate] = defaultdict(Aggregate)
-        name_id = None if name is None else self.name_id(name) or _NOBODY
-        source = _OF_RANGE if name_id is None else _OF_NAME
+        if name is not None:
+            ids = self.ids_of(name)
         key = f"start / {width} * {width} * {_IDS} + name_id"
         for segment in self.segments(start, end, widest=width):
-            self._add(found, key, source, {**segment._asdict(), "name_id": name_id})
-        self._add_waiting(found, key, start, end, name_id=name_id)
+            self._add(found, key, *_of(ids), segment)
+        self._add_waiting(found, key, start, end, ids=ids)
         return {divmod(packed, _IDS): aggregate for packed, aggregate in found.items()}
 
-    def _add(self, found: defaultdict[int, Aggregate], key: str, source: str, bounds: Mapping[str, Any]) -> None:
+    def _add(
+        self, found: defaultdict[int, Aggregate], key: str, source: str, ids: str | None, segment: Segment | None
+    ) -> None:
         """Add rollups up by an expression."""
+        bounds = {"ids": ids, **(segment._asdict() if segment else {})}
         query = f"SELECT {key}, {_SUMS} {source.format(table='rollup')} GROUP BY 1"
         for group, calls, errors, total, low, high, first, last in self.connection.execute(query, bounds):
             found[group].add_sums(Sums(calls, errors, total, low, high, first * SECOND, last * SECOND))
@@ -188,14 +216,28 @@ class View:
             found[group].buckets[bucket] += calls
 
     def _add_waiting(
-        self, found: defaultdict[int, Aggregate], key: str, start: int, end: int, *, name_id: int | None = None
+        self, found: defaultdict[int, Aggregate], key: str, start: int, end: int, *, ids: Collection[int] | None
     ) -> None:
         """Add what is not rolled up yet."""
-        bounds = {"watermark": self.watermark, "max_names": self.max_names, "name_id": name_id}
+        bounds = {
+            "watermark": self.watermark,
+            "max_names": self.max_names,
+            "ids": None if ids is None else _listed(ids),
+        }
         bounds |= {"since": start * SECOND, "until": end * SECOND}
-        cells = _WAITING.format(more="" if name_id is None else f"AND {_COUNTED_ID} = :name_id")
+        cells = _WAITING.format(more="" if ids is None else _IS_WANTED)
         self.connection.execute(f"CREATE TEMP TABLE waiting AS {cells}", bounds)
-        self._add(found, key, "FROM temp.waiting", {})
+        self._add(found, key, "FROM temp.waiting", None, None)
+        self.connection.execute("DROP TABLE temp.waiting")
+
+
+def _of(ids: Collection[int] | None) -> tuple[str, str | None]:
+    """Return where rollups come from: of all series, or of some."""
+    return (_OF_RANGE, None) if ids is None else (_OF_IDS, _listed(ids))
+
+
+def _listed(ids: Collection[int]) -> str:
+    return json.dumps(list(ids))
 
 
 def nanoseconds(moment: datetime | None, default: int) -> int:
@@ -244,8 +286,8 @@ def _check_signature(connection: sqlite3.Connection, file: Path) -> None:
 def _describe_series(connection: sqlite3.Connection) -> None:
     """Let queries say ``temp.series`` for the names with their kinds and units."""
     columns = {column for _, column, *_ in connection.execute("PRAGMA table_info(names)")}
-    # A file of an earlier release has no kinds before it is written to again.
+    # A file of an earlier release has neither kinds nor labels before it is written to again.
     kind, unit = ("coalesce(kind, 'timing')", "unit") if "kind" in columns else ("'timing'", "NULL")
-    connection.execute(
-        _SERIES.format(kind=kind, unit=f"CASE {kind} WHEN 'timing' THEN '{MILLISECONDS}' ELSE {unit} END")
-    )
+    family = "coalesce(family, name)" if "family" in columns else "name"
+    unit = f"CASE {kind} WHEN 'timing' THEN '{MILLISECONDS}' ELSE {unit} END"
+    connection.execute(_SERIES.format(kind=kind, unit=unit, family=family))

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Collection
 from datetime import datetime
-from fnmatch import fnmatchcase
 from math import inf
 
 from time_execution.backends.sqlite.schema import LATEST, SECOND, WIDTHS
 from time_execution.formats.timestamp import to_datetime
+from time_execution.report._calls import calls_of, select_calls
 from time_execution.report._seen import MOST_SEEN, refine
 from time_execution.report._slowest import Search
 from time_execution.report._view import View, nanoseconds
-from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series
-
-_CALLS = """SELECT raw.id, series.name, raw.value, hosts.hostname, raw.timestamp, raw.error, raw.fields,
-    series.kind, series.unit
-FROM raw JOIN temp.series ON series.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id"""
+from time_execution.report.statistics import Aggregate, Call, FunctionStats, Point, Series, matches
 
 _MOMENTS = """SELECT timestamp, name_id, error FROM raw
 WHERE name_id IN (SELECT value FROM json_each(?)) AND timestamp >= ? AND timestamp < ? ORDER BY id"""
@@ -46,7 +41,8 @@ def read(
         path: The database.
         since: The first moment that counts, moved back to its minute; a naive one is taken as UTC.
         until: The end, moved on to its minute's; None for no end.
-        pattern: Names to report, with the wildcards of `fnmatch`; None for all.
+        pattern: Names to report, with the wildcards of `fnmatch`; None for all. One that has labels is reported when
+            its name matches with them or without.
         most: Look at so many single metrics to find the moments between which each series was seen, None for no end;
             where that does not suffice, they are minutes.
 
@@ -97,8 +93,8 @@ def series(
 
     Args:
         path: The database.
-        name: The function; None for all of them, each period having a point for each function that was called in it,
-            told apart by ``point.stats.name``.
+        name: The function, or the name that several series have in common; None for all of them. A period has a point
+            for each function that was called in it, told apart by ``point.stats.name``.
         since: The first moment, moved back to a whole period.
         until: The end, moved on to a whole period.
         seconds: The length of a period: 60, 3 600 or 86 400; None chooses the shortest that is kept for all of the
@@ -135,7 +131,7 @@ def slowest(
 
     Args:
         path: The database.
-        name: The function.
+        name: The function, or the name that several series have in common.
         limit: How many to return.
         since: The first moment that counts, exactly; a naive one is taken as UTC.
         until: The end, exactly; None for no end.
@@ -144,8 +140,8 @@ def slowest(
         DatabaseError: As `read` does.
     """
     with View.open(path) as view:
-        found = Search(view, name, limit=limit, since=since, until=until).ids()
-        return [call for key in found for call in _calls(view.connection.execute(f"{_CALLS} WHERE raw.id = ?", (key,)))]
+        found = Search(view, view.ids_of(name), limit=limit, since=since, until=until).ids()
+        return calls_of(view, found)
 
 
 def moments(
@@ -185,18 +181,16 @@ def tail(
         path: The database.
         after: The id of the last one seen; None begins `limit` metrics before the end.
         limit: The most to look at; those that match the pattern may be fewer.
-        pattern: Names to return, with the wildcards of `fnmatch`; None for all.
+        pattern: Names to return, as `read` takes it.
 
     Raises:
         DatabaseError: As `read` does.
     """
     with View.open(path) as view:
         if after is None:
-            (newest,) = view.connection.execute("SELECT coalesce(max(id), 0) FROM raw").fetchone()
-            after = newest - limit
-        query = f"{_CALLS} WHERE raw.id > ? ORDER BY raw.id LIMIT ?"
-        calls = _calls(view.connection.execute(query, (after, limit)))
-    return [call for call in calls if pattern is None or fnmatchcase(call.name, pattern)]
+            after = view.newest_id() - limit
+        calls = select_calls(view, "WHERE raw.id > ? ORDER BY raw.id LIMIT ?", (after, limit))
+    return [call for call in calls if matches(call, pattern)]
 
 
 def _aggregates(
@@ -213,15 +207,4 @@ def _aggregates(
         if most != 0:
             refine(view, found, start=start, end=end, most=most)
         known = view.series()
-    return {
-        known[name_id]: aggregate
-        for name_id, aggregate in found.items()
-        if pattern is None or fnmatchcase(known[name_id].name, pattern)
-    }
-
-
-def _calls(rows: sqlite3.Cursor) -> list[Call]:
-    return [
-        Call(key, name, value, hostname, timestamp, bool(error), json.loads(fields) if fields else {}, kind, unit)
-        for key, name, value, hostname, timestamp, error, fields, kind, unit in rows
-    ]
+    return {known[name_id]: aggregate for name_id, aggregate in found.items() if matches(known[name_id], pattern)}

@@ -176,9 +176,9 @@ def _stored(path: str) -> Iterator[Metric]:
     after = 0
     while page := tail(path, after=after, limit=_PAGE):
         for call in page:
-            core = {NAME: call.name, VALUE: call.value, TIMESTAMP: call.timestamp}
+            core = {NAME: call.family, VALUE: call.value, TIMESTAMP: call.timestamp}
             host = {} if call.hostname is None else {HOSTNAME: call.hostname}
-            yield Metric({**core, **host, **call.fields}, kind=call.kind, unit=call.unit)
+            yield Metric({**core, **host, **call.fields}, kind=call.kind, unit=call.unit, labels=tuple(call.labels))
         after = page[-1].id
 
 

@@ -7,9 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from time_execution.formats.histogram import bucket_of, quantiles
+from time_execution.formats.series import read_series
 from time_execution.formats.timestamp import to_datetime
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ class Series(NamedTuple):
     """What metrics have in common whose numbers may be added up.
 
     Attributes:
-        name: The name that its metrics were written under.
+        name: The name that its metrics were written under, with their labels if they have any, such as
+            ``http.requests{method=GET,route=/}``.
         kind: What its numbers are: durations (``timing``), numbers written by hand (``value``), and so on.
         unit: What they are counted in: ``ms`` for timings; None when nobody said.
     """
@@ -31,13 +34,23 @@ class Series(NamedTuple):
     kind: Kind = "timing"
     unit: str | None = MILLISECONDS
 
+    @property
+    def family(self) -> str:
+        """The name alone, which all series have in common that only labels tell apart."""
+        return read_series(self.name)[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tells the series of one family apart: label -> value, as text; empty for most."""
+        return read_series(self.name)[1]
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionStats:
     """What is known of one function, or one series of numbers of any kind, in a range of time.
 
     Attributes:
-        name: Its fully qualified name.
+        name: Its fully qualified name; with labels, if there are any.
         calls: How many metrics there are.
         errors: How many of them tell of a failure.
         total: The sum of the values, in `unit`, as all that follow. Values are None where no metric has a number.
@@ -73,6 +86,16 @@ class FunctionStats:
         """Whether the numbers are durations of calls."""
         return self.kind == "timing"
 
+    @property
+    def family(self) -> str:
+        """The name without labels; see `Series`."""
+        return read_series(self.name)[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label -> value, as text; empty for most."""
+        return read_series(self.name)[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -95,7 +118,7 @@ class Call:
 
     Attributes:
         id: Its place in the store: later metrics have greater ones.
-        name: The name.
+        name: That of its series: the name, with labels if it has any.
         value: The number, in `unit`; None when there is none.
         hostname: Where it comes from; None when unknown.
         timestamp: When the call ended, in nanoseconds since the epoch.
@@ -114,6 +137,33 @@ class Call:
     fields: Mapping[str, Any]
     kind: Kind = "timing"
     unit: str | None = MILLISECONDS
+
+    @property
+    def family(self) -> str:
+        """The name that it was written under."""
+        return read_series(self.name)[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label -> value, as text; empty for most."""
+        return read_series(self.name)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The latest word of a process on a topic.
+
+    Attributes:
+        topic: What it is about.
+        owner: Whose it is.
+        timestamp: When it was said, in nanoseconds since the epoch.
+        body: What was said.
+    """
+
+    topic: str
+    owner: str
+    timestamp: int
+    body: Mapping[str, Any]
 
 
 class Sums(NamedTuple):
@@ -215,6 +265,17 @@ def _chosen(choose: Callable[[float, float], float], one: float | None, other: f
     if one is None or other is None:
         return other if one is None else one
     return choose(one, other)
+
+
+def matches(named: Series | FunctionStats | Call, pattern: str | None) -> bool:
+    """Say whether a name, with its labels or without, matches a pattern with the wildcards of `fnmatch`.
+
+    Example:
+        >>> series = Series("http.requests{route=/,status=200}")
+        >>> [matches(series, pattern) for pattern in ("http.requests", "*status=200}", "http", None)]
+        [True, True, False, True]
+    """
+    return pattern is None or fnmatchcase(named.name, pattern) or fnmatchcase(named.family, pattern)
 
 
 def aggregate_calls(calls: Iterable[Call]) -> dict[Series, Aggregate]:

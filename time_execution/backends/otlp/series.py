@@ -3,11 +3,14 @@
 ====================  ===========================================================================================
 kind                  becomes
 ====================  ===========================================================================================
-``timing``            a histogram in seconds, ``function.duration``, with the metric's name as an attribute
+``timing``            a histogram in seconds, ``function.duration``, with the metric's name as an attribute; with
+                      labels of its own, the histogram of its name
 ``counter``           a monotonic sum of the metric's name
 ``event``             the same, of the number of events
 ``gauge``, ``value``  a gauge of the metric's name, with a point for each metric
 ====================  ===========================================================================================
+
+A metric's own labels are attributes.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from time_execution.formats.labels import own_labels
 from time_execution.formats.number import number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.snapshot import snapshot
@@ -37,6 +41,14 @@ Number: TypeAlias = int | float
 Attribute: TypeAlias = tuple[str, type, Any]
 """Name, type and value: 1, 1.0 and True are equal, and not the same attribute."""
 
+_NO_LABELS = Metric.labels
+# What the semantic conventions call the labels of this histogram, which has its name from them.
+_REQUEST = "http.server.request.duration"
+_REQUEST_ATTRIBUTES = {
+    "method": "http.request.method",
+    "route": "http.route",
+    "status_code": "http.response.status_code",
+}
 _ADDED_UP = frozenset(("timing", "counter", "event"))
 _MS = 1000.0
 _WORD = 1 << 63
@@ -143,7 +155,7 @@ class SeriesMaker:
     """Sorts metrics into series, and knows which there were so far. Not thread-safe.
 
     Args:
-        attributes: The fields that become attributes of points.
+        attributes: The fields that become attributes of points, besides a metric's own labels.
         bounds: Upper bounds of the buckets, in seconds.
         max_series: So many are told apart; what comes after counts in a series for all others.
         value_field: The field that holds the number.
@@ -230,14 +242,18 @@ class SeriesMaker:
     def _key_of(self, metric: Metric, shape: str) -> Key:
         name = text_of(metric.get(NAME, ""), _MAX_NAME)
         host = self._host and (_host_of(metric) or self._host)
-        allowed = [_attribute(field, metric[field]) for field in self._attributes if metric.get(field) is not None]
+        labels = () if metric.labels is _NO_LABELS else own_labels(metric)
+        fields = self._attributes if not labels else tuple(dict.fromkeys((*labels, *self._attributes)))
+        allowed = [_attribute(field, metric[field]) for field in fields if metric.get(field) is not None]
         if shape != "histogram":
             unit = "{event}" if metric.kind == "event" else text_of(metric.unit or "", 63)
             return Key(shape, name, unit, host, tuple(allowed))
-        own = [(FUNCTION_NAME, str, name)]
-        if has_failed(metric):
-            own.append((ERROR_TYPE, str, _error_type(metric)))
-        return Key(shape, DURATION, "s", host, (*own, *allowed))
+        failure = [(ERROR_TYPE, str, _error_type(metric))] if has_failed(metric) else []
+        if not labels:
+            return Key(shape, DURATION, "s", host, ((FUNCTION_NAME, str, name), *failure, *allowed))
+        if name == _REQUEST:
+            allowed = [(_REQUEST_ATTRIBUTES.get(field, field), *value) for field, *value in allowed]
+        return Key(shape, name, "s", host, (*failure, *allowed))
 
     def _admitted(self, key: Key, batch: Batch) -> Key:
         """Return the key itself, or that of the series for all others once there are too many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from itertools import accumulate
 from math import inf
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _DURATION = "function_duration_seconds"
 _CALLS = "function_calls"
+_DURATIONS = "Duration, in seconds."
+_SECONDS = "seconds"
 _OUTCOMES = {False: "ok", True: "error"}
 _HELP = {
     f"{OWN_PREFIX}series_overflow": "Metrics without a series of their own, since there are too many series.",
@@ -88,7 +90,7 @@ class Collector:
     def describe(self) -> list[Family]:
         """Return the families that are always there, so that a registry can tell whose names they are."""
         return [
-            HistogramMetricFamily(f"{self._prefix}{_DURATION}", "Duration of calls, in seconds.", unit="seconds"),
+            HistogramMetricFamily(f"{self._prefix}{_DURATION}", "Duration of calls, in seconds.", unit=_SECONDS),
             CounterMetricFamily(f"{self._prefix}{_CALLS}", "Calls, by outcome."),
         ]
 
@@ -98,10 +100,15 @@ class Collector:
         timings = {series: parts for series, parts in total.items() if series[0] == "timing"}
         if timings:
             yield from self._timing_families(timings)
+        durations: dict[str, list[tuple[Labels, dict[Part, Cell]]]] = defaultdict(list)
         others: dict[tuple[str, str], list[tuple[Labels, Cell]]] = defaultdict(list)
         for (kind, name, labels), parts in total.items():
-            if kind != "timing":
+            if kind == "duration":
+                durations[name].append((labels, parts))
+            elif kind != "timing":
                 others[kind, name].append((labels, parts[WHOLE]))
+        for name, found in durations.items():
+            yield self._duration_family(name, found)
         for (kind, name), cells in others.items():
             yield self._number_family(kind, name, cells)
 
@@ -127,23 +134,40 @@ class Collector:
             duration.name, duration.documentation, labels=["function", *names], unit=duration.unit
         )
         calls = CounterMetricFamily(calls.name, calls.documentation, labels=["function", "outcome", *names])
-        # A store may hold buckets of an earlier configuration, too: all series of a family have the same.
-        bounds = sorted(self._bounds.union(*({bound for _, bound in parts} for parts in timings.values())))
-        texts: list[str] = [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]
+        self._add_histograms(
+            duration, [([function, *_values(labels, names)], parts) for (_, function, labels), parts in timings.items()]
+        )
         for (_, function, labels), parts in timings.items():
-            values = _values(labels, names)
-            by_bound, by_outcome = Counter[float](), Counter[bool]()
-            for (failed, bound), cell in parts.items():
-                by_bound[bound] += cell.count
+            by_outcome = Counter[bool]()
+            for (failed, _), cell in parts.items():
                 by_outcome[failed] += cell.count
+            for failed, outcome in _OUTCOMES.items():
+                calls.add_metric([function, outcome, *_values(labels, names)], by_outcome[failed])
+        yield duration
+        yield calls
+
+    def _duration_family(self, name: str, found: Sequence[tuple[Labels, dict[Part, Cell]]]) -> Family:
+        """Return the timings of one name, which their own labels tell apart."""
+        names = _label_names(labels for labels, _ in found)
+        family = HistogramMetricFamily(f"{self._prefix}{name}", _DURATIONS, labels=names, unit=_SECONDS)
+        self._add_histograms(family, [(_values(labels, names), parts) for labels, parts in found])
+        return family
+
+    def _add_histograms(
+        self, family: HistogramMetricFamily, found: Sequence[tuple[list[str], dict[Part, Cell]]]
+    ) -> None:
+        """Add the values of labels with what was counted."""
+        # A store may hold buckets of an earlier configuration, too: all series of a family have the same.
+        bounds = sorted(self._bounds.union(*({bound for _, bound in parts} for _, parts in found)))
+        texts: list[str] = [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]
+        for values, parts in found:
+            by_bound = Counter[float]()
+            for (_, bound), cell in parts.items():
+                by_bound[bound] += cell.count
             counts = accumulate(map(by_bound.__getitem__, bounds))
             examples: Iterator[Any] = map(_examples(parts).get, bounds)
             seconds = sum(cell.value for cell in parts.values())
-            duration.add_metric([function, *values], list(zip(texts, counts, examples, strict=True)), seconds)
-            for failed, outcome in _OUTCOMES.items():
-                calls.add_metric([function, outcome, *values], by_outcome[failed])
-        yield duration
-        yield calls
+            family.add_metric(values, list(zip(texts, counts, examples, strict=True)), seconds)
 
     def _number_family(self, kind: str, name: str, cells: list[tuple[Labels, Cell]]) -> Family:
         names = _label_names(labels for labels, _ in cells)

@@ -14,6 +14,7 @@ from math import inf
 from typing import Any
 
 from time_execution.backends.prometheus.tally import Exemplar, Labels, Series, Tally
+from time_execution.formats.labels import own_labels
 from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.types import NAME, TIMESTAMP, Metric, Reject
@@ -25,6 +26,10 @@ _MAX_EXEMPLAR = 128  # characters of names and values together, as OpenMetrics 1
 _TRACE = "trace_id"
 _EXEMPLAR_FIELDS = (_TRACE, "span_id")
 _MAX_WORD = 1 << 64
+_NO_LABELS = Metric.labels
+# What histograms have of their own; and what a scrape or a push sets, which then calls ours like this.
+_MARKS = frozenset({"le", "quantile"})
+_TARGETS = frozenset({"job", "instance"})
 _NO_LETTER = re.compile(r"[^a-zA-Z0-9_]+")
 _CUT = "\N{HORIZONTAL ELLIPSIS}"
 _KINDS = {"counter": "counter", "event": "counter", "gauge": "gauge"}
@@ -55,7 +60,7 @@ class Mapper:
     """Adds metrics up by the series that they belong to. Stateless, so thread-safe.
 
     Args:
-        labels: The fields that become labels, by the label's name.
+        labels: The fields that become labels, by the label's name, besides those that a metric names itself.
         bounds: The upper bounds of the buckets, in seconds, rising.
         exemplars: Whether a trace id makes a call an example of its bucket.
         value_field: The field that holds the number, where it is not ``value``.
@@ -87,13 +92,20 @@ class Mapper:
         return tally, found
 
     def _add_timing(self, tally: Tally, metric: Metric, seconds: float) -> Series:
-        series = ("timing", text_of(metric.get(NAME)), self._labels_of(metric) if self._labels else ())
+        series = self._series_of_timing(metric)
         cell = tally.cell(series, (has_failed(metric), self._uppers[bisect_left(self._bounds, seconds)]))
         cell.count += 1
         cell.value += seconds
         if self._exemplars and _TRACE in metric:
             cell.exemplar = _exemplar(metric, seconds) or cell.exemplar
         return series
+
+    def _series_of_timing(self, metric: Metric) -> Series:
+        """Return one of the family of all functions, or, where a metric has labels of its own, of the name's."""
+        name = text_of(metric.get(NAME))
+        if metric.labels is _NO_LABELS or not (own := _own(own_labels(metric))):
+            return "timing", name, self._labels_of(metric) if self._labels else ()
+        return "duration", family_of(name, "duration", "ms")[0], self._labels_of(metric, own)
 
     def _add_number(self, tally: Tally, metric: Metric, value: float | None) -> Series | Reject:
         kind = _KINDS.get(metric.kind, "value")
@@ -104,7 +116,8 @@ class Mapper:
         if kind == "counter" and value < 0:
             return _NEGATIVE
         name, factor = family_of(text_of(metric.get(NAME)), kind, None if metric.kind == "event" else metric.unit)
-        series = (kind, name, self._labels_of(metric) if self._labels else ())
+        own = () if metric.labels is _NO_LABELS else _own(own_labels(metric))
+        series = (kind, name, self._labels_of(metric, own) if self._labels or own else ())
         cell = tally.cell(series)
         cell.count += 1
         if kind == "counter":
@@ -113,8 +126,12 @@ class Mapper:
             cell.value, cell.moment = value * factor, moment
         return series
 
-    def _labels_of(self, metric: Metric) -> Labels:
+    def _labels_of(self, metric: Metric, own: tuple[tuple[str, str], ...] = ()) -> Labels:
         pairs = ((label, text_of(metric.get(field))) for label, field in self._labels)
+        if own:
+            # What is configured comes last, since it was named for this store.
+            given = {label: text_of(metric.get(field)) for label, field in own} | dict(pairs)
+            pairs = (pair for pair in sorted(given.items()))
         return tuple((label, text) for label, text in pairs if text)
 
 
@@ -141,6 +158,20 @@ def text_of(value: Any) -> str:
     if kind is float or (kind is int and -_MAX_WORD < value < _MAX_WORD):
         return repr(value)
     return f"<{kind.__name__}>"
+
+
+@lru_cache(maxsize=1024)
+def _own(fields: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return a label for each of a metric's own, with its field; of two that make one, the first."""
+    found: dict[str, str] = {}
+    for field in fields:
+        label = _NO_LETTER.sub("_", field)
+        if label in _TARGETS:
+            label = f"exported_{label}"
+        elif label in _MARKS or label.startswith("__") or not label[:1].isidentifier():
+            label = f"label_{label.lstrip('_')}"
+        found.setdefault(label, field)
+    return tuple(found.items())
 
 
 @lru_cache(maxsize=20_000)

@@ -17,7 +17,8 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted by name; those without a value are left out."""
 
 Series: TypeAlias = tuple[str, str, Labels]
-"""Kind, name and labels. The kind is ``timing``, ``counter``, ``gauge`` or ``value``."""
+"""Kind, name and labels. The kind is ``timing``, ``counter``, ``gauge``, ``value``, or, of a timing in a family of its
+name's own, ``duration``."""
 
 Part: TypeAlias = tuple[bool, float]
 """Of a timing: whether the call failed, and the upper bound of its bucket in seconds."""
@@ -27,6 +28,9 @@ WHOLE: Part = (False, 0.0)
 
 LEVELS = frozenset({"gauge", "value"})
 """The kinds of which a process knows one number, its latest; those of several processes' gauges are added up."""
+
+HISTOGRAMS = frozenset({"timing", "duration"})
+"""The kinds whose series have a part for each bucket."""
 
 LATEST = frozenset({"value"})
 """The kinds of which the latest number of all processes counts."""
@@ -212,8 +216,8 @@ class Catalogue:
             return series
         if labels and (kind, name) in self._names:
             return kind, name, tuple((label, OVERFLOW) for label, _ in labels)
-        if kind == "timing":
-            return kind, OVERFLOW, ()
+        if kind in HISTOGRAMS:
+            return "timing", OVERFLOW, ()
         # Counters and levels cannot be one family.
         return kind, _OVERFLOW_NAMES[kind], (("name", OVERFLOW),)
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from time_execution.argument_check import check_counts, check_seconds
 from time_execution.backends.base import BaseMetricsBackend
-from time_execution.backends.sqlite import database, rollup
+from time_execution.backends.sqlite import database, rollup, state
 from time_execution.backends.sqlite.rows import RowMaker, insert
 from time_execution.backends.sqlite.schema import DAY, HOUR, MAX_NAMES, MINUTE
-from time_execution.exceptions import BackendUnavailable, ConfigurationError
+from time_execution.exceptions import BackendRejected, BackendUnavailable, ConfigurationError
 from time_execution.file_path import path_from_url, to_file
 from time_execution.forking import hold_forks_up
 from time_execution.quietlog import QuietLog
@@ -36,6 +37,8 @@ _CHECKS = 8
 _PAUSE = 1.0
 # Connections of a parent process, kept from being collected: closing one in the child could harm the parent.
 _inherited: list[object] = []
+# Says whether it was done: not when the file is no longer at its path.
+_Work: TypeAlias = "Callable[[sqlite3.Connection, RowMaker], bool]"
 
 
 class SQLiteBackend(BaseMetricsBackend):
@@ -60,8 +63,8 @@ class SQLiteBackend(BaseMetricsBackend):
         rollup_interval: Roll up after so many seconds at the latest, if metrics are still coming.
         busy_timeout: The longest wait for other processes, in seconds.
         value_field: The field whose number is the value, if `settings.duration_field` renames it.
-        max_names: The most names that rollups tell apart; those beyond count as ``__overflow__``. Taken when the file
-            is created.
+        max_names: The most series that rollups tell apart, each name and each combination of its labels' values being
+            one; those beyond count as ``__overflow__``. Taken when the file is created.
 
     Attributes:
         corrupted: How many times a broken file was moved aside, to ``<path>.corrupt-<time>``, and a new one begun.
@@ -139,14 +142,47 @@ class SQLiteBackend(BaseMetricsBackend):
             BackendDenied: When the file may not be written, or is not ours to write to.
             BackendUnavailable: When it is locked for too long, or the disk is full.
         """
-        with self._exclusively() as is_free:
-            if not is_free:
-                raise BackendUnavailable("called from within itself")
-            try:
-                self._store(metrics)
-            except (sqlite3.Error, OSError) as exc:
-                self._release()
-                raise backend_error(exc) from exc
+
+        def store(connection: sqlite3.Connection, maker: RowMaker) -> bool:
+            rows = maker.rows(metrics)
+            if not self._is_at_path():
+                return False
+            with transaction(connection):
+                insert(connection, rows)
+            self._maintain(connection, len(rows))
+            return True
+
+        self._do(store)
+
+    def put_state(self, topic: str, owner: str, body: Mapping[str, Any]) -> None:
+        """Store the latest word of a process on a topic, in place of the one before.
+
+        Returns after it is committed; blocks while another process writes. Words that are older than `retention`, and
+        than an hour, go then. Thread-safe and fork-safe; `time_execution.report.live.states` reads them.
+
+        Args:
+            topic: What it is about, such as ``health``.
+            owner: Whose word it is: the same for each of a process, and no other process's.
+            body: What JSON takes; not changed.
+
+        Raises:
+            BackendRejected: When JSON does not take it.
+            BackendUnavailable: As `write_many` does, and `BackendDenied`.
+        """
+        try:
+            text = json.dumps(body, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise BackendRejected("the body of a state must be a dict that JSON takes") from exc
+        kept = None if self.retention is None else max(self.retention, HOUR)
+
+        def put(connection: sqlite3.Connection, _: RowMaker) -> bool:
+            if not self._is_at_path():
+                return False
+            with transaction(connection):
+                state.put(connection, topic, owner, text, kept=kept)
+            return True
+
+        self._do(put)
 
     def stats(self) -> dict[str, int]:
         """Return ``corrupted`` and ``rollup_failures``."""
@@ -198,18 +234,25 @@ class SQLiteBackend(BaseMetricsBackend):
         if opened is not None:
             opened[0].close()
 
-    def _store(self, metrics: Sequence[Metric]) -> None:
-        """Insert and roll up; again, into a fresh file, when this one is broken or no longer at its path."""
+    def _do(self, work: _Work) -> None:
+        """Do work in the database; again, in a fresh file, when this one is broken or no longer at its path.
+
+        Raises:
+            BackendError: When it cannot be done.
+        """
+        with self._exclusively() as is_free:
+            if not is_free:
+                raise BackendUnavailable("called from within itself")
+            try:
+                self._attempt(work)
+            except (sqlite3.Error, OSError) as exc:
+                self._release()
+                raise backend_error(exc) from exc
+
+    def _attempt(self, work: _Work) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                connection, maker = self._opened or self._open()
-                rows = maker.rows(metrics)
-                if not self._is_at_path():
-                    self._release()
-                    continue
-                with transaction(connection):
-                    insert(connection, rows)
-                self._maintain(connection, len(rows))
+                is_done = work(*(self._opened or self._open()))
             except sqlite3.DatabaseError as exc:
                 if is_damage(exc):
                     self._replace(exc)
@@ -218,8 +261,8 @@ class SQLiteBackend(BaseMetricsBackend):
                 else:
                     self._release()
             else:
-                # Otherwise the batch went to a file that was moved aside, removed or rotated at that very moment.
-                if self._is_at_path():
+                # Otherwise the file was moved aside, removed or rotated, maybe at that very moment.
+                if is_done and self._is_at_path():
                     return
                 self._release()
         raise BackendUnavailable("the database is replaced again and again while it is written to")

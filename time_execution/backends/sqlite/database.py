@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from time_execution.backends.sqlite.rollup import STEP
-from time_execution.backends.sqlite.schema import ADDED, APPLICATION_ID, STATEMENTS, VERSION
+from time_execution.backends.sqlite.schema import ADDED, ADDED_COLUMNS, APPLICATION_ID, STATEMENTS, VERSION
 from time_execution.exceptions import BackendDenied
 from time_execution.sqlite_file import nobody_moves, transaction
 
@@ -89,9 +89,13 @@ def _set_up(connection: sqlite3.Connection, path: Path, *, max_names: int, is_la
 
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Add what a file of an earlier release lacks; inside a transaction."""
-    for (table, column), statement in ADDED.items():
-        if all(found[1] != column for found in connection.execute(f"PRAGMA table_info({table})")):
-            connection.execute(statement)
+    there = {column for _, column, *_ in connection.execute("PRAGMA table_info(names)")}
+    for column, statements in ADDED_COLUMNS.items():
+        if column not in there:
+            for statement in statements:
+                connection.execute(statement)
+    for statement in ADDED:
+        connection.execute(statement)
 
 
 def _signature(connection: sqlite3.Connection) -> tuple[int, int]:

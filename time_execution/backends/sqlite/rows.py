@@ -2,7 +2,8 @@
 
 A core field whose value does not fit its column is kept as it was, under its own name, in the JSON of ``fields``, and
 the column gets the nearest that does fit: text for a name or host, the nearest float for a number (NULL when there is
-none: NaN, infinities, text), the present moment for a timestamp.
+none: NaN, infinities, text), the present moment for a timestamp. Labels stay among the other fields as they are; the
+name that a row refers to is that of their series.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from math import inf, isfinite
@@ -21,7 +22,9 @@ from typing import Any, TypeAlias
 from time_execution.backends.sqlite.schema import LATEST
 from time_execution.formats.histogram import NO_NUMBER, bucket_of
 from time_execution.formats.json import encode
+from time_execution.formats.labels import own_labels
 from time_execution.formats.outcome import has_failed
+from time_execution.formats.series import MAX_VALUE, label_text, series_text
 from time_execution.formats.snapshot import MAX_BYTES, snapshot_fields
 from time_execution.formats.timestamp import to_nanoseconds
 from time_execution.types import HOSTNAME, NAME, TIMESTAMP, VALUE, Metric
@@ -29,8 +32,9 @@ from time_execution.types import HOSTNAME, NAME, TIMESTAMP, VALUE, Metric
 _CORE_FIELDS = 4
 _WORDS = {True: "true", False: "false", None: "null"}
 _quote = json.encoder.encode_basestring_ascii
+_NO_LABELS = Metric.labels
 _MAX_CACHED = 100_000
-_MAX_LABEL = 64
+_MAX_ATTRIBUTE = 64
 _WORD = 1 << 63  # beyond SQLite's integers
 
 Row: TypeAlias = tuple[int, int | None, float | None, int, int, int, str | None]
@@ -54,12 +58,12 @@ _FIND_HOST = "SELECT id FROM hosts WHERE hostname = ?"
 _ADD_HOST = "INSERT INTO hosts (hostname) VALUES (?) ON CONFLICT DO NOTHING"
 # A name that a file of an earlier release has already gets its kind from the first metric that comes now.
 _FIND_NAME = "SELECT id FROM names WHERE name = ? AND kind IS NOT NULL"
-_ADD_NAME = """INSERT INTO names (name, kind, unit) VALUES (?, ?, ?)
+_ADD_NAME = """INSERT INTO names (name, kind, unit, family, labels) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, unit = excluded.unit WHERE kind IS NULL"""
 
 
-class Interned(dict[str, int]):
-    """The ids of the texts that a table keeps once, as far as this process has met them.
+class Interned(dict[Hashable, int]):
+    """The ids of the texts that a table keeps once, by what this process has met them under.
 
     Args:
         connection: Not in a transaction when a new text is met.
@@ -73,18 +77,24 @@ class Interned(dict[str, int]):
         self._find = find
         self._add = add
 
-    def id_of(self, text: str, *known: str | None) -> int:
-        """Return the id of a text, which is added to the table if it is not there."""
-        key = self.get(text)
-        if key is None:
-            found = self._connection.execute(self._find, (text,)).fetchone()
-            if found is None:
+    def id_of(self, key: Hashable, text: str, *known: str | None) -> int:
+        """Return the id of a text, which is added to the table if it is not there.
+
+        Args:
+            key: What to keep the id under.
+            text: The text.
+            known: What else is added.
+        """
+        found = self.get(key)
+        if found is None:
+            row = self._connection.execute(self._find, (text,)).fetchone()
+            if row is None:
                 self._connection.execute(self._add, (text, *known))
-                found = self._connection.execute(self._find, (text,)).fetchone()
+                row = self._connection.execute(self._find, (text,)).fetchone()
             if len(self) >= _MAX_CACHED:
                 self.clear()
-            self[text] = key = int(found[0])
-        return key
+            self[key] = found = int(row[0])
+        return found
 
 
 class RowMaker:
@@ -113,30 +123,48 @@ class RowMaker:
                 and 0.0 < value < inf
                 and 0 <= timestamp <= LATEST
             ):
-                row = self._names[name], self._hosts[host], value, timestamp, bucket_of(value)
                 if len(metric) == _CORE_FIELDS:
-                    return *row, 0, None
+                    return self._names[name], self._hosts[host], value, timestamp, bucket_of(value), 0, None
+                series = self._names[name if metric.labels is _NO_LABELS else _key(metric, name)]
                 text = _flat_json(metric, self._columns)
-                return None if text is None else (*row, int(has_failed(metric)), text)
-        except KeyError:
+                if text is not None:
+                    failed = int(has_failed(metric))
+                    return series, self._hosts[host], value, timestamp, bucket_of(value), failed, text
+        except (KeyError, TypeError):
             return None
         return None
 
     def _row(self, metric: Metric) -> Row:
         """Return the row of any metric at all."""
         fields, _ = snapshot_fields(metric)
+        labels = _labels(metric, fields, self._columns)
         name, host = self._text(fields, NAME), self._text(fields, HOSTNAME)
         value = self._value(fields)
         timestamp = self._timestamp(fields)
         return (
-            self._names.id_of("None" if name is None else name, _label(metric.kind) or "timing", _label(metric.unit)),
-            None if host is None else self._hosts.id_of(host),
+            self._series(metric, "None" if name is None else name, labels),
+            None if host is None else self._hosts.id_of(host, host),
             value,
             timestamp,
             NO_NUMBER if value is None else bucket_of(value),
             int(has_failed(fields)),
             encode(fields) if fields else None,
         )
+
+    def _series(self, metric: Metric, family: str, labels: Mapping[str, str]) -> int:
+        """Return the id of a series; families and labels are stored apart only where the text holds more than a name.
+
+        It is cached by what a plain metric of that series is looked up by, or else by its text.
+        """
+        text = series_text(family, labels)
+        key: Hashable = family
+        if labels:
+            try:
+                key = _key(metric, family)
+            except (KeyError, TypeError):
+                key = (text,)
+        known = (None, None) if text == family else (family, encode(labels) if labels else None)
+        return self._names.id_of(key, text, _attribute(metric.kind) or "timing", _attribute(metric.unit), *known)
 
     def _text(self, fields: dict[str, Any], field: str) -> str | None:
         """Take a text out of the fields, unless what is stored differs from what was given."""
@@ -174,9 +202,36 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _label(value: object) -> str | None:
+def _labels(metric: Metric, fields: Mapping[str, Any], columns: frozenset[str]) -> dict[str, str]:
+    """Return the labels of a metric with their values, both as SQLite takes them."""
+    texts = {
+        label: text
+        for label in own_labels(metric)
+        if label not in columns and (text := label_text(fields.get(label))) is not None
+    }
+    return {_storable(label): _storable(text) for label, text in texts.items()}
+
+
+def _key(metric: Metric, name: str) -> Hashable:
+    """Return what tells a metric's series from others of its name, if the values of its labels are short and plain.
+
+    Raises:
+        KeyError: When they are not, or one is missing.
+        TypeError: When the labels are no names.
+    """
+    if type(metric.labels) is not tuple:
+        raise TypeError(type(metric.labels))
+    values = tuple(map(metric.__getitem__, metric.labels))
+    for value in values:
+        kind = type(value)
+        if not (kind is int or (kind is str and len(value) <= MAX_VALUE)):
+            raise KeyError(value)
+    return name, metric.labels, values
+
+
+def _attribute(value: object) -> str | None:
     """Return a kind or a unit; None for what is neither, since attributes are not checked where they are set."""
-    return _storable(value[:_MAX_LABEL]) if isinstance(value, str) else None
+    return _storable(value[:_MAX_ATTRIBUTE]) if isinstance(value, str) else None
 
 
 def _flat_json(metric: Metric, columns: frozenset[str]) -> str | None:

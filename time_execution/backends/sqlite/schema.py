@@ -1,8 +1,9 @@
 """The tables of a metrics database: what its writer and its readers have in common.
 
 ``metrics(name, value, hostname, timestamp, fields)`` is a view: names and hosts are stored once, and each row of
-``raw`` refers to them. ``rollup`` and ``histogram`` hold, for each name, minute, hour and day, what the raw rows up to
-``state.watermark`` (an id, so that a row is never too late to be counted) add up to.
+``raw`` refers to them. A name in ``names`` is that of a series, with its labels if it has any. ``rollup`` and
+``histogram`` hold, for each of them, minute, hour and day, what the raw rows up to ``state.watermark`` (an id, so that
+a row is never too late to be counted) add up to.
 """
 
 from __future__ import annotations
@@ -21,10 +22,23 @@ OVERFLOW_ID = 1
 OVERFLOW_NAME = "__overflow__"
 """Where rollups count the names beyond ``state.max_names``; the raw rows keep their own."""
 
+# What files of earlier releases have in another form, or lack.
+_VIEW = """CREATE VIEW metrics AS
+    SELECT coalesce(names.family, names.name) AS name, raw.value, hosts.hostname, raw.timestamp, raw.fields
+    FROM raw LEFT JOIN names ON names.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id"""
+_ERRORS = "CREATE INDEX IF NOT EXISTS raw_errors ON raw (name_id, id) WHERE error = 1"
+_STATES = """CREATE TABLE IF NOT EXISTS states ( -- the latest word of each process on a topic
+    topic TEXT, owner TEXT,
+    timestamp INTEGER NOT NULL, -- nanoseconds since the epoch
+    body TEXT NOT NULL, -- a JSON object
+    PRIMARY KEY (topic, owner)
+) WITHOUT ROWID"""
+
 STATEMENTS = (
     """CREATE TABLE names (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    kind TEXT, unit TEXT -- of the first metric of that name; kind is NULL until one comes
+    kind TEXT, unit TEXT, -- of the first metric of that name; kind is NULL until one comes
+    family TEXT, labels TEXT -- the name alone, and a JSON object of texts, where labels are part of the name
 )""",
     "CREATE TABLE hosts (id INTEGER PRIMARY KEY, hostname TEXT NOT NULL UNIQUE)",
     """CREATE TABLE raw (
@@ -37,9 +51,7 @@ STATEMENTS = (
     error INTEGER NOT NULL, -- 1 when the call failed
     fields TEXT -- a JSON object of everything else, or NULL
 )""",
-    """CREATE VIEW metrics AS
-    SELECT names.name, raw.value, hosts.hostname, raw.timestamp, raw.fields
-    FROM raw LEFT JOIN names ON names.id = raw.name_id LEFT JOIN hosts ON hosts.id = raw.host_id""",
+    _VIEW,
     """CREATE TABLE chunks ( -- between which timestamps a range of ids in raw lies
     last_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL, oldest INTEGER NOT NULL, newest INTEGER NOT NULL
 )""",
@@ -67,11 +79,19 @@ STATEMENTS = (
     f"PRAGMA user_version = {VERSION}",
 )
 
-ADDED = {
-    ("names", "kind"): "ALTER TABLE names ADD COLUMN kind TEXT",
-    ("names", "unit"): "ALTER TABLE names ADD COLUMN unit TEXT",
+ADDED_COLUMNS = {
+    "kind": ("ALTER TABLE names ADD COLUMN kind TEXT",),
+    "unit": ("ALTER TABLE names ADD COLUMN unit TEXT",),
+    "family": ("ALTER TABLE names ADD COLUMN family TEXT",),
+    "labels": ("ALTER TABLE names ADD COLUMN labels TEXT", "DROP VIEW IF EXISTS metrics", _VIEW),
 }
-"""Columns that files of earlier releases lack; those releases can work on with them, so the version stays."""
+"""Columns of ``names`` that files of earlier releases lack, and what adds each of them with all that goes with it.
+
+Those releases can work on with them, so the version stays.
+"""
+
+ADDED = (_ERRORS, _STATES)
+"""What those files lack besides; does nothing where it is there."""
 
 # One integer to group by costs half of what columns do: 27 bits of minutes (up to the year 2225), 23 of the name, one
 # that says whether the call failed, 12 of the bucket.
