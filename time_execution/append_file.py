@@ -104,7 +104,7 @@ class AppendFile:
 
         Args:
             data: The lines.
-            is_bounded: Turn over as `max_bytes` says; else the file grows, whatever its size.
+            is_bounded: Turn over where that is due; else the file grows, whatever its size.
             is_durable: Return when the data is safe from a loss of power, too.
 
         Raises:
@@ -119,11 +119,12 @@ class AppendFile:
                 beginning = self._beginning(file, size)
                 if beginning is None:
                     aside = self._move_aside()
-                elif is_bounded and self.max_bytes is not None and size and size + len(data) > self.max_bytes:
+                elif is_bounded and size and self._is_over(file, size + len(data)):
                     self.turn_over()
                     has_turned_over = True
                 else:
                     _write_all(file, beginning + data, size)
+                    self._mark(file)
                     if is_durable:
                         os.fsync(file)
                     break
@@ -152,6 +153,13 @@ class AppendFile:
             if file in _held:  # which it is not in a child that was forked meanwhile: the lock is its parent's
                 _unlock(file)
                 _close(file)
+
+    def _is_over(self, file: int, size: int) -> bool:  # noqa: ARG002 - for files that turn over at a time
+        """Return whether a new file is due, for this one would have so many bytes. The caller holds it."""
+        return self.max_bytes is not None and size > self.max_bytes
+
+    def _mark(self, file: int) -> None:
+        """Note on a file what `_is_over` will have to know of this call. The caller holds it."""
 
     def turn_over(self) -> None:
         """Move the file and its predecessors one number up; the oldest is given up. The caller holds the file.

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.patience import least
-from time_execution.timer.argument_text import argument_text
+from time_execution.formats.argument_text import argument_text
 from time_execution.timer.sanitizing import Sanitizing
 
 # Which quotes a text gets is told by those in it, and so by where it is cut.

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests import strategies
 from tests.patience import least_time
+from time_execution.formats.argument_text import argument_text
 from time_execution.formats.snapshot import MAX_TEXT
 from time_execution.testing.hostile import HOSTILE_KEYS, HOSTILE_NAMES
 from time_execution.timer import sanitizer
-from time_execution.timer.argument_text import argument_text
 from time_execution.timer.output import RecordTable
 from time_execution.timer.sanitizing import Sanitizing
 from time_execution.types import Metric

@@ -16,7 +16,7 @@ from tests.backends.line_files import ENVIRONMENT, lines_of, older_files
 from tests.child import printed_by
 from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution import flush
-from time_execution.timer import output
+from time_execution import record_output as output
 
 MAX_BYTES = 50_000
 

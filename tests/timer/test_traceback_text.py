@@ -16,7 +16,7 @@ from tests.patience import least
 from tests.timer.written import ERROR_FIELDS
 from time_execution import settings, time_execution
 from time_execution.profiler import profile
-from time_execution.timer.traceback_text import traceback_text
+from time_execution.traceback_text import traceback_text
 from time_execution.tracker import ProcessTracker
 
 _PACKAGE = package.__path__[0]

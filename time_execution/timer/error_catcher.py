@@ -11,19 +11,19 @@ from time_execution.argument_check import check_counts, check_switches
 from time_execution.config import expect
 from time_execution.decorator import decorate
 from time_execution.file_path import to_file
+from time_execution.formats.argument_text import argument_text
 from time_execution.formats.redaction import REDACTOR
 from time_execution.guard import Failed, Step, Untouched
 from time_execution.hooks.exception import qualified_name
 from time_execution.naming import name_of
 from time_execution.signature import shape_of
 from time_execution.timer import call_id, output, record
-from time_execution.timer.argument_text import argument_text
 from time_execution.timer.callee import CAUGHT, TIMED
 from time_execution.timer.inside_hooks import attempt
 from time_execution.timer.pickled import pickled
 from time_execution.timer.recorded import RecordedPlan, RecordedTarget
 from time_execution.timer.sanitizing import Sanitizing
-from time_execution.timer.traceback_text import (
+from time_execution.traceback_text import (
     MOST,
     frames_text,
     message_text,

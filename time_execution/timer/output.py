@@ -1,71 +1,20 @@
-"""Where records go: log files of JSON lines, tables, and the console, each behind a queue and a worker of its own.
-
-The calling thread makes a record and appends it to queues; it never waits for a disk or a terminal.
-"""
+"""Where records go: the log files and the console of `time_execution.record_output`, and tables of results."""
 
 from __future__ import annotations
 
-import os
-import re
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from time_execution.argument_check import check_counts, check_switches
-from time_execution.backends.base import BaseMetricsBackend, QueuedBackend
 from time_execution.backends.files import CSVBackend
-from time_execution.backends.files.line_file import LineFileBackend
-from time_execution.backends.stream import StreamBackend
-from time_execution.backends.threaded import ThreadedBackend
-from time_execution.config import expect
-from time_execution.delivery.lifecycle import is_terminated_at_will
-from time_execution.exceptions import BackendRejected, BackendUnavailable
-from time_execution.formats.json import document
-from time_execution.formats.snapshot import snapshot_metric
-from time_execution.source_backends import shared
-from time_execution.types import TIMESTAMP
+from time_execution.formats.log_line import one_line
+from time_execution.record_output import RecordOutput, absolute, checked, console, log_file, shared_file
 
 if TYPE_CHECKING:
+    from time_execution.backends.threaded import ThreadedBackend
     from time_execution.types import Metric
 
-# A burst of calls waits here for the disk; a record with its traceback is the largest that there is.
-_QUEUE_RECORDS = 100_000
-_QUEUE_BYTES = 64 * 1024 * 1024
-_BATCH_RECORDS = 2000
-_FILE_DELAY = 0.2
-_CONSOLE_DELAY = 0.05
-# Many processes that end at once write a burst each, in turn.
-_FILE_EXIT = 30.0
-_CONSOLE_EXIT = 2.0
-# For a record to be in the files, where the process may be ended at any moment; and after it was not.
-_LONGEST_WAIT = 1.0
-_PAUSE = 10.0
-_CONSOLE = "stderr"
-# What may end a line, for one reader or another, or tell a terminal something.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-class RecordLog(LineFileBackend):
-    """Appends each record as a line of JSON to a file that turns over; any number of processes may share it.
-
-    Args:
-        path: Made absolute. Created by the first record with mode 0600, missing folders with 0700. No symbolic link.
-        max_bytes: Turn over to a new file rather than grow beyond so many bytes.
-        backup_count: Keep so many older files: ``<path>.1`` is the latest.
-        gzip_backups: Compress them: ``<path>.1.gz`` is the latest.
-
-    Raises:
-        ConfigurationError: When an argument is wrong, or no file can ever be written at the path.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], *, max_bytes: int, backup_count: int, gzip_backups: bool = False
-    ) -> None:
-        super().__init__(path, max_bytes=max_bytes, backup_count=backup_count, gzip_backups=gzip_backups)
-
-    def _lines(self, metrics: Sequence[Metric], now: int) -> list[bytes]:  # noqa: ARG002 - records have their moments
-        return [_line(record).encode() for record in metrics]
+__all__ = ["RecordOutput", "RecordTable", "absolute", "checked", "console", "csv_file", "log_file", "parquet_file"]
 
 
 class RecordTable(CSVBackend):
@@ -77,125 +26,7 @@ class RecordTable(CSVBackend):
     """
 
     def _row(self, metric: Metric, now: int) -> list[Any]:
-        return [_one_line(cell) for cell in super()._row(metric, now)]
-
-
-class RecordStream(StreamBackend):
-    """Writes each record as a line of JSON to what is the standard error stream at that time.
-
-    A console shows what happens now: what it does not take, because it is closed for instance, is not kept for later.
-    """
-
-    def write_many(self, metrics: Sequence[Metric]) -> None:
-        """Write a batch.
-
-        Raises:
-            BackendRejected: When there is no stream, or it takes nothing.
-        """
-        try:
-            super().write_many(metrics)
-        except BackendUnavailable as exc:
-            raise BackendRejected(str(exc)) from exc
-
-    def _text(self, metrics: Sequence[Metric]) -> str:
-        return "".join([_line(record) for record in metrics])
-
-
-class RecordOutput(QueuedBackend):
-    """Turns metrics into records, and queues each for every output. Thread-safe.
-
-    Never waits, but where the parent process ends this one at will: there a record that is in memory is as good as
-    lost, so whoever makes it waits until it is in the files, one second at most.
-
-    Args:
-        record: Makes the record.
-        outputs: The queues, at least one.
-    """
-
-    def __init__(
-        self, record: Callable[[Mapping[str, Any]], dict[str, Any]], outputs: Sequence[ThreadedBackend]
-    ) -> None:
-        self._record = record
-        self._outputs = outputs
-        self._others = outputs[1:]
-        self._no_wait_before = 0.0
-        self.channel = outputs[0].channel
-
-    def write_many(self, metrics: Sequence[Metric]) -> None:
-        """Queue the records of metrics."""
-        for metric in metrics:
-            self.enqueue(metric)
-
-    def enqueue(self, metric: Mapping[str, Any]) -> None:
-        """Queue the record of a metric, for each output a copy of its own."""
-        record, size = snapshot_metric(self._record(metric))
-        for other in self._others:
-            other.channel.offer(record.copy(), size)
-        self.channel.offer(record, size)
-        if is_terminated_at_will():
-            self._settle()
-
-    def _settle(self) -> None:
-        """Wait until the files have what was queued; not for a while after that took too long."""
-        now = time.monotonic()
-        if now < self._no_wait_before:
-            return
-        late = [output for output in self._outputs if not output.settle(_LONGEST_WAIT)]
-        if late:
-            self._no_wait_before = now + _PAUSE
-
-
-def _one_line(cell: Any) -> Any:
-    if not isinstance(cell, str) or cell.isprintable():
-        return cell
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), cell)
-
-
-def _line(record: Metric) -> str:
-    """Return a record as a line of JSON, without the moment at which it was queued."""
-    record.pop(TIMESTAMP, None)
-    return f"{document(record)}\n"
-
-
-def console() -> ThreadedBackend:
-    """Return the one way to the standard error stream of this process."""
-    return _queue(_CONSOLE, (), lambda: RecordStream(_CONSOLE), delay=_CONSOLE_DELAY, exit_wait=_CONSOLE_EXIT)
-
-
-def absolute(path: Any, wanted: str, *, where: str) -> Path:
-    """Return a path as it counts from the working directory of this moment; follows no link.
-
-    Raises:
-        ConfigurationError: When it is none.
-    """
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    expect(wanted, path, where=where, is_right=isinstance(text, str) and bool(text))
-    return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links
-
-
-def checked(*, max_bytes: int, backup_count: int, gzip_backups: bool) -> dict[str, Any]:
-    """Return the options of `log_file`; they are wrong also where no file is wanted.
-
-    Raises:
-        ConfigurationError: When one is.
-    """
-    check_counts(max_bytes=max_bytes, backup_count=backup_count)
-    check_switches(gzip_backups=gzip_backups)
-    return {"max_bytes": max_bytes, "backup_count": backup_count, "gzip_backups": gzip_backups}
-
-
-def log_file(path: Path, holds: Collection[str], **options: Any) -> ThreadedBackend:
-    """Return the one way of this process to a log file.
-
-    Args:
-        path: Of the file.
-        holds: The fields of its records; others do not share it.
-        options: Those of `RecordLog`.
-
-    Raises:
-        ConfigurationError: As `RecordLog` does, or when the file is in use with other options.
-    """
-    return _file(path, (options, *holds), lambda: RecordLog(path, **options))
+        return [one_line(cell) if isinstance(cell, str) else cell for cell in super()._row(metric, now)]
 
 
 def csv_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
@@ -204,7 +35,7 @@ def csv_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
     Raises:
         ConfigurationError: When no file can ever be written at the path, or it is in use otherwise.
     """
-    return _file(path, ("csv", *columns), lambda: RecordTable(path, tuple(columns), move_aside=True))
+    return shared_file(path, ("csv", *columns), lambda: RecordTable(path, tuple(columns), move_aside=True))
 
 
 def parquet_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
@@ -216,25 +47,4 @@ def parquet_file(path: Path, columns: Mapping[str, type]) -> ThreadedBackend:
     """
     from time_execution.backends.files import ParquetBackend  # noqa: PLC0415 - needs pyarrow
 
-    return _file(path, ("parquet", *columns), lambda: ParquetBackend(path, columns, move_aside=True))
-
-
-def _file(path: Path, options: object, make: Callable[[], BaseMetricsBackend]) -> ThreadedBackend:
-    return _queue(path, options, make, delay=_FILE_DELAY, exit_wait=_FILE_EXIT)
-
-
-def _queue(
-    key: object, options: object, make: Callable[[], BaseMetricsBackend], *, delay: float, exit_wait: float
-) -> ThreadedBackend:
-    def threaded() -> ThreadedBackend:
-        return ThreadedBackend(
-            make(),
-            queue_maxsize=_QUEUE_RECORDS,
-            max_bytes=_QUEUE_BYTES,
-            bulk_size=_BATCH_RECORDS,
-            bulk_timeout=delay,
-            shutdown_timeout=exit_wait,
-        )
-
-    backend: ThreadedBackend = shared(key, options, threaded)
-    return backend
+    return shared_file(path, ("parquet", *columns), lambda: ParquetBackend(path, columns, move_aside=True))

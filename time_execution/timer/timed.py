@@ -7,10 +7,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from time_execution.formats.argument_text import argument_text
 from time_execution.guard import Failed, Step
 from time_execution.hooks.exception import qualified_name
 from time_execution.timer import call_id, output, record
-from time_execution.timer.argument_text import argument_text
 from time_execution.timer.callee import CAUGHT, TIMED
 from time_execution.timer.recorded import RecordedPlan, RecordedTarget
 from time_execution.types import TIMESTAMP

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from time_execution.append_file import AppendFile, ForeignFileError
 from time_execution.argument_check import check_switches, check_use
 from time_execution.backends.base import BaseMetricsBackend
+from time_execution.backends.files.daily_file import DailyFile
 from time_execution.exceptions import (
     BackendDenied,
     BackendError,
@@ -54,6 +55,7 @@ class LineFileBackend(BaseMetricsBackend):
     Args:
         path: Made absolute. Created by the first batch with mode 0600, missing folders with 0700. No symbolic link.
         max_bytes: Turn over to a new file rather than grow beyond so many bytes; None for never.
+        is_daily: Turn over with the first batch of a day; see `DailyFile`.
         backup_count: Keep so many older files, where files turn over; by default 5.
         gzip_backups: Compress older files, where files turn over.
         header: The first line of each file; a file that begins otherwise is not written to.
@@ -72,6 +74,7 @@ class LineFileBackend(BaseMetricsBackend):
         path: str | os.PathLike[str],
         *,
         max_bytes: int | None,
+        is_daily: bool = False,
         backup_count: int | None,
         gzip_backups: bool = False,
         header: bytes = b"",
@@ -80,15 +83,19 @@ class LineFileBackend(BaseMetricsBackend):
     ) -> None:
         check_switches(gzip_backups=gzip_backups, move_aside=move_aside)
         if max_bytes is None:
-            check_use("without max_bytes", backup_count=backup_count, gzip_backups=gzip_backups or None)
-        self._file = AppendFile(
+            once = None if is_daily else backup_count
+            check_use("without max_bytes", backup_count=once, gzip_backups=gzip_backups or None)
+        options: dict[str, Any] = {"max_bytes": max_bytes, "gzip_backups": gzip_backups}
+        if is_daily:
+            check_use("where a file turns over each day", max_bytes=max_bytes)
+            options = {}
+        self._file = (DailyFile if is_daily else AppendFile)(
             path,
-            max_bytes=max_bytes,
             backup_count=_BACKUP_COUNT if backup_count is None else backup_count,
-            gzip_backups=gzip_backups,
             header=header,
             quote=quote,
             on_move=self._tell_moved if move_aside else None,
+            **options,
         )
         self._room = None if max_bytes is None else max(1, max_bytes - len(header))
         self.path = self._file.path

@@ -11,12 +11,14 @@ from time_execution.hooks.exception import qualified_name
 from time_execution.wrapper import wrap
 
 # Modules whose frames stand between the caller's own, by name: the wrappers of other sources are not known here.
-_MEASURING = ("wrapper.py", "construction.py", "_steps.py")
+_MEASURING = ("wrapper.py", "construction.py", "_steps.py", "handled.py")
 _PACKAGE = wrap.__code__.co_filename.removesuffix("wrapper.py")  # as frames have it; a module's own path may be another
 MOST = 16 * MAX_TEXT
 """How much of a traceback is searched for secrets; longer ones, which the texts of exceptions make, end there."""
 
-_traceback_of: Callable[[BaseException], TracebackType | None] = vars(BaseException)["__traceback__"].__get__
+traceback_of: Callable[[BaseException], TracebackType | None] = vars(BaseException)["__traceback__"].__get__
+"""Returns the traceback of an exception, past any override of its class."""
+
 # The beginning says where the call came from, the end what happened; what is between them may be a long recursion.
 _BEGINNING = MAX_TEXT // 4
 _END = MAX_TEXT // 2
@@ -27,21 +29,26 @@ def message_text(exception: BaseException) -> str:
     return str.__str__(str(exception))  # a text of its own class would be its code again
 
 
-def traceback_text(exception: BaseException) -> str:
+def traceback_text(exception: BaseException, *, most_frames: int | None = None) -> str:
     """Return the traceback as the interpreter prints it, with causes and contexts, without the frames of measuring.
 
     Like the interpreter, it reads source files, and asks objects for names that might have been meant. That is others'
     code, as is what exceptions say of themselves, and may raise anything.
+
+    Args:
+        exception: What was raised.
+        most_frames: Of more, leave those in the middle out, and of a cause or a context, those before the last.
     """
-    entries = _without_ours(_traceback_of(exception))
-    told = traceback.TracebackException(type(exception), exception, entries)
+    entries = _without_ours(traceback_of(exception), most_frames)
+    limit = None if most_frames is None else -most_frames
+    told = traceback.TracebackException(type(exception), exception, entries, limit=limit)
     _leave_out_ours(told)
     return "".join(told.format())
 
 
 def frames_text(exception: BaseException) -> str:
     """Return its own frames with the name of its class, for one that cannot be told; runs no code of the class."""
-    frames = traceback.format_tb(_without_ours(_traceback_of(exception)))
+    frames = traceback.format_tb(_without_ours(traceback_of(exception)))
     return "".join(["Traceback (most recent call last):\n", *frames, f"{qualified_name(type(exception))}\n"])
 
 
@@ -52,13 +59,15 @@ def without_middle(text: str) -> str:
     return f"{text[:_BEGINNING]}\n…[cut, {len(text)} characters]\n{text[-_END:]}"
 
 
-def _without_ours(entry: TracebackType | None) -> TracebackType | None:
+def _without_ours(entry: TracebackType | None, most: int | None = None) -> TracebackType | None:
     """Return a copy without our frames, each of which would take as long to be told as one of the caller's."""
     kept = []
     while entry is not None:
         if not _is_ours(entry.tb_frame.f_code.co_filename):
             kept.append(entry)
         entry = entry.tb_next
+    if most is not None and len(kept) > most:
+        kept[most // 3 : len(kept) - (most - most // 3)] = []
     copy = None
     for each in reversed(kept):
         copy = TracebackType(copy, each.tb_frame, each.tb_lasti, each.tb_lineno)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from time_execution.formats.redaction import LONGEST_WORD, MASK, REDACTOR
 from time_execution.formats.snapshot import MAX_BYTES, MAX_TEXT, snapshot
 from time_execution.formats.timestamp import to_iso
-
-if TYPE_CHECKING:
-    from time_execution.timer.sanitizing import Sanitizing
 
 _MANY = 100
 _LONGEST_NAME = 256
@@ -27,7 +25,33 @@ _BYTES_MORE = 4096
 _redact_text = REDACTOR.redact_text
 
 
-def argument_text(arguments: dict[str, Any], *, max_length: int | None, sanitize: Sanitizing) -> str:
+class Sanitizer(Protocol):
+    """What a user wants done to texts before they are shown; its ``function`` is None where that is nothing."""
+
+    @property
+    def function(self) -> Callable[[str], str] | None:
+        """The user's own function."""
+        ...
+
+    def __call__(self, text: str) -> str:
+        """Return the clean text."""
+        ...
+
+
+class _Nothing:
+    """Leaves texts as they are."""
+
+    function = None
+
+    def __call__(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+AS_IT_IS: Sanitizer = _Nothing()
+
+
+def argument_text(arguments: dict[str, Any], *, max_length: int | None, sanitize: Sanitizer = AS_IT_IS) -> str:
     """Return ``x=5, y='abc'``: each argument by name, at a bounded cost and without running any of its code.
 
     Plain values are shown as Python writes them. What has more than a hundred items is told by its type and length, a

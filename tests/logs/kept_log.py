@@ -1,0 +1,36 @@
+"""A log of a test's own: its folder, and what stands in its files."""
+
+from __future__ import annotations
+
+import json
+
+from time_execution import flush
+from time_execution.logs import configure, logger
+
+
+class KeptLog:
+    """The log, configured to write to a folder; reading waits until all is written."""
+
+    def __init__(self, folder, **options):
+        self.folder = folder
+        self.logger = logger
+        configure(**{"log_dir": folder, "log_console": False, "app_name": "shop", **options})
+
+    def lines(self, ending=".log"):
+        """Return the lines of a file of text, without their ends; none when there is no file."""
+        assert flush(20)
+        path = self.folder / f"shop{ending}"
+        return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+
+    def records(self):
+        """Return what stands in the structured file."""
+        return [json.loads(line) for line in self.lines("_structured.json")]
+
+    def record(self):
+        """Return the only record."""
+        (record,) = self.records()
+        return record
+
+    def messages(self):
+        """Return the messages of all records."""
+        return [record["message"] for record in self.records()]
