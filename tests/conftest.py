@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -42,6 +43,9 @@ def _clean_slate():
     logging.root.setLevel(logging.WARNING)  # a worker of Celery's sets it for the whole process
     yield
     settings.reset()
+    shared = sys.modules.get("time_execution.monitor.monitor")
+    if shared is not None:
+        shared.monitor.reset()
     faults.clear()
     for delivery in lifecycle.tracked():
         if not delivery.is_closed():
