@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, delivery, peers, sources, startup, stores, timer
+from tests.bench import calls, delivery, logs, monitoring, peers, sources, startup, stores, timer, web
 from tests.bench.bench_sqlite import TURN
 from tests.bench.measure import Table
 
@@ -45,6 +45,9 @@ SECTIONS: dict[str, Callable[[Size, Path], Table]] = {
     "timer": lambda size, _: timer.timer_table(size.windows),
     "tracker": lambda size, _: sources.tracker_table(size.windows),
     "profiler": lambda size, _: sources.profiler_table(size.windows),
+    "logs": lambda size, _: logs.logs_table(size.windows),
+    "monitoring": lambda size, _: monitoring.monitoring_table(size.windows),
+    "web": lambda size, _: web.web_table(size.repeats, 2),
     "drain": lambda size, _: delivery.drain_table(size.queues),
     "memory": lambda size, _: delivery.memory_table(max(size.queues)),
     "sqlite": lambda size, folder: stores.sqlite_table(folder, size.sqlite_rows),
