@@ -33,6 +33,18 @@ def test_a_missing_package_is_named_to_whoever_may_not_install_it(script):
     assert "some-package" in outcome.stderr
 
 
+def test_a_missing_browser_is_named_and_one_that_is_there_is_left_alone(script):
+    """Browser tests want Chromium; it is looked for by the name that Debian gives it."""
+    edit(script.folder / "servers" / "_install.sh", 'command -v "$1"', '[[ $1 == there ]]')
+    script.folder.parent.chmod(0o777)
+    user = NOBODY if os.geteuid() == 0 else None
+    outcome = script("browser", user=user)
+    assert outcome.returncode == 1
+    assert "needs Debian's package chromium" in outcome.stderr
+    edit(script.folder / "services", "need chromium", "need there chromium")
+    assert script("browser", user=user).returncode == 0
+
+
 def test_a_missing_client_of_a_registry_is_named_too(script):
     """What a download needs is looked for before the lock on installations is taken, which it would wait for."""
     edit(script.folder / "servers" / "statsd.sh", "need node nodejs", ":")

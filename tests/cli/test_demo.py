@@ -1,6 +1,12 @@
-"""The demonstrations: each a real program, measured and reported."""
+"""The demonstrations: each a real program, measured and shown."""
 
 from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from http.client import HTTPConnection
 
 import pytest
 
@@ -10,9 +16,9 @@ from time_execution.cli import main
 
 def test_demo_command_measures_and_reports(tmp_path, monkeypatch, capfd, counts):
     """The command runs a real program, prints its report, and keeps the database when told where."""
-    monkeypatch.setattr("time_execution.cli.demo._PARAGRAPHS", 5)
+    monkeypatch.setattr("time_execution.cli.demo_program._PARAGRAPHS", 5)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert main(["demo", "--db", str(tmp_path / "demo.db"), "--limit", "5"]) == 0
+    assert main(["demo", "--report", "--db", str(tmp_path / "demo.db"), "--limit", "5"]) == 0
     printed, told = capfd.readouterr()
     assert "none lost" in told
     assert "function" in printed
@@ -37,3 +43,71 @@ def test_example_measures_docutils_two_ways(tmp_path):
     assert "docutils.__main__.main" in done.stdout
     assert "none lost" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+_STARTED = re.compile(r"its dashboard at http://127\.0\.0\.1:(\d+)(/\S*/)")
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """The demonstration at work: where its dashboard is, and its process."""
+    pytest.importorskip("flask")
+    pytest.importorskip("psutil")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-m", "time_execution", "demo", "--port", "0", "--rate", "100", "--seconds", "60"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            found = _STARTED.search(process.stderr.readline())
+            yield int(found[1]), found[2], process
+        finally:
+            process.kill()
+            process.stdout.close()
+
+
+def _asked(port, path, host="127.0.0.1"):
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_shop_is_shown_under_load(shop, tmp_path):
+    """The dashboard shows functions and requests that visitors caused; an interrupt ends it and leaves nothing."""
+    port, dashboard, process = shop
+    names, routes = set(), set()
+    # Visitors keep coming until both are seen; the command's own time is the bound.
+    while not ({"shop.pay", "shop.find_goods"} <= names and {"/", "/orders/<int:number>"} <= routes):
+        assert process.poll() is None, process.stderr.read()
+        for page, known, field in (("functions", names, "name"), ("requests", routes, "route")):
+            status, body = _asked(port, f"{dashboard}data/{page}?range=5m")
+            assert status == 200
+            known.update(row[field] for row in json.loads(body)["rows"] if row["calls"])
+    assert b"health" in _asked(port, dashboard)[1].lower()
+    process.send_signal(2)
+    assert process.wait(30) == 130
+    told = process.stderr.read()
+    assert "Traceback" not in told
+    assert int(re.search(r"(\d+) requests were answered", told)[1]) > 0
+    assert [item.name for item in tmp_path.iterdir() if "time-execution" in item.name] == []
+
+
+def test_shop_shows_nothing_to_a_page_of_another_name(shop):
+    """A name of somebody else's that leads to this machine gets no dashboard."""
+    port, dashboard, _ = shop
+    assert _asked(port, dashboard)[0] == 200
+    assert _asked(port, dashboard, host="evil.example")[0] == 403
+
+
+def test_shop_needs_what_is_missing(monkeypatch, tmp_path, capfd):
+    """Without Flask, the command says what to install, and shows the report."""
+    monkeypatch.setattr("time_execution.cli.demo._NEEDED", ("no_such_module",))
+    monkeypatch.setattr("time_execution.cli.demo_program._PARAGRAPHS", 5)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert main(["demo", "--db", str(tmp_path / "demo.db"), "--limit", "5"]) == 0
+    printed, told = capfd.readouterr()
+    assert "no_such_module: pip install 'timeexecution[flask]'" in told
+    assert "function" in printed

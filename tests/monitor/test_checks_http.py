@@ -10,6 +10,9 @@ import threading
 import time
 
 import pytest
+
+pytest.importorskip("trustme", reason="makes certificates")
+
 import trustme
 
 from tests.fault_server import DRIP, DROP, HALF, HANG, RESET, Answer, FaultServer

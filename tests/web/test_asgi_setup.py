@@ -145,6 +145,14 @@ def test_fastapi_does_not_document_our_routes():
     assert get(app, "/livez").body == b"ok"
 
 
+def test_pages_are_headed_by_the_application_s_title():
+    """FastAPI's applications have one."""
+    fastapi = pytest.importorskip("fastapi")
+    app = fastapi.FastAPI(title="Bookshop")
+    init_app(app, store=None, sampler=False, auth=lambda _: True)
+    assert b"Bookshop" in get(app, "/admin/monitoring/").body
+
+
 def test_own_pages_are_not_measured(requests):
     """Neither by the route nor by the middleware."""
     for app in (starlette(auth=lambda _: True), around(auth=lambda _: True)):

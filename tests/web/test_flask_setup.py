@@ -57,6 +57,12 @@ def test_every_route_without_credentials():
                 assert status in ({403} if not path.startswith("/metrics") else {403, 405}), (path, method)
 
 
+def test_pages_are_headed_by_the_application_s_name():
+    """Who watches several applications sees which one this is."""
+    answer = get(shop(name="bookshop", auth=lambda _: True), "/admin/monitoring/")
+    assert b"bookshop" in answer.data
+
+
 def test_nothing_else_is_added():
     """Every rule that is not the application's has a name that no application uses."""
     app, bare = shop(), flask.Flask("bare")

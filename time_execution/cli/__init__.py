@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "time the functions of a program, unmodified",
     "report": "show what each function cost",
     "tail": "follow metrics as they are stored",
+    "dashboard": "serve live pages of a metrics database",
     "spool": "look at undelivered metrics, send or remove them",
     "demo": "measure a real program and show the report",
 }

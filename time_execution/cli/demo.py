@@ -1,90 +1,117 @@
-"""Measure a real program, unmodified, and show the report.
+"""Run a shop under load, and serve its dashboard until Ctrl-C; or measure a program and show the report.
 
-The program is docutils, turning a document into HTML; where it is not installed, the standard library's own
-`python -m compileall` does instead.
+The shop is a real web application on this machine: Flask, a database, a payment service that has bad times, and
+visitors who rush in and out. Nothing is made up: what the dashboard shows was measured. --report, or a document, shows
+what the command line does instead, on docutils turning a document into HTML.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import sqlite3
 import tempfile
+import threading
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from time_execution.cli import demo_program
 from time_execution.cli.bounds import whole
 from time_execution.cli.say import say
-from time_execution.cli.table import Screen
 
-_TEXT = """\
-A document
-==========
-
-Some *reStructuredText* with a `link <https://example.org>`_ and a table:
-
-========  ====
-function  cost
-========  ====
-f         1 ms
-g         2 ms
-========  ====
-
-.. note:: Everything below was measured while this was turned into HTML.
-
+EPILOG = """\
+examples:
+  time-execution demo --open
+  time-execution demo --rate 200 --db shop.db
+  time-execution demo --report
 """
-_PARAGRAPHS = 200
+_NEEDED = ("flask", "psutil")
+_SEED = 20_260
+_VISITORS = 8
+_LOCAL = frozenset({"127.0.0.1", "localhost"})
+_SAMPLES_EVERY = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    parser.add_argument(
-        "document", nargs="?", type=Path, help="a reStructuredText file to convert (default: one of our own)"
-    )
-    parser.add_argument("--db", type=Path, metavar="FILE", help="where to store metrics (default: a temporary file)")
-    parser.add_argument(
-        "-n", "--limit", type=whole(0), default=15, metavar="N", help="show so many functions (default: %(default)s)"
-    )
+    demo_program.add_arguments(parser)
+    parser.add_argument("--report", action="store_true", help="measure a program, and show the report")
+    parser.add_argument("--port", type=whole(0), default=8765, help="the shop's port; 0: any (default: 8765)")
+    parser.add_argument("--rate", type=whole(1), default=60, help="requests a second (default: %(default)s)")
+    parser.add_argument("--seconds", type=whole(1), metavar="N", help="end by itself after so many seconds")
+    parser.add_argument("--open", action="store_true", help="open the browser")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the program in a process of its own, then the report."""
-    with tempfile.TemporaryDirectory(prefix="time-execution-") as name:
-        folder = Path(name)
-        database = arguments.db or folder / "demo.db"
-        for command in _commands(arguments, folder, database):
-            _announce(command)
-            status = subprocess.run([sys.executable, "-m", "time_execution", *command], check=False).returncode  # noqa: S603
-            if status:
-                return status
-        if arguments.db is None:
-            say("that was stored in a temporary file; --db FILE keeps it, to be looked at in other ways")
+    """Do what is asked for."""
+    if arguments.report or arguments.document is not None:
+        return demo_program.run(arguments)
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        say(f"the shop needs {', '.join(missing)}: pip install 'timeexecution[flask]'; here is the report")
+        return demo_program.run(arguments)
+    return _run_shop(arguments)
+
+
+def _run_shop(arguments: argparse.Namespace) -> int:
+    from time_execution.cli.demo_visitors import Visitors
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="time-execution-")))
+        server = _server(arguments, folder, stack)
+        address = f"http://127.0.0.1:{server.port}/admin/monitoring/"
+        say(f"a shop is open at http://127.0.0.1:{server.port}/, its dashboard at {address} (Ctrl-C ends both)")
+        visitors = Visitors(server.port, rate=arguments.rate, number=_VISITORS, seed=_SEED)
+        visitors.start()
+        if arguments.open:
+            import webbrowser
+
+            webbrowser.open(address)
+        try:
+            threading.Event().wait(arguments.seconds)
+        finally:
+            visitors.stop()
+            say(f"{visitors.sent} requests were answered")
     return 0
 
 
-def _commands(arguments: argparse.Namespace, folder: Path, database: Path) -> list[list[str]]:
-    run_it = ["run", "--db", str(database), "--pattern"]
-    if find_spec("docutils") is not None:
-        document = arguments.document or _sample(folder)
-        # Colours in code need a package that docutils does without, saying so at each block of code.
-        program = ["-m", "docutils", "--report=severe", "--syntax-highlight=none"]
-        run_it += ["docutils.*", *program, str(document), str(folder / "page.html")]
-    else:
-        (folder / "code").mkdir()
-        source = Path(argparse.__file__).read_bytes()
-        (folder / "code" / "argparse.py").write_bytes(source)
-        run_it += ["compileall.*", "-m", "compileall", "-q", "-f", str(folder / "code")]
-    return [run_it, ["report", str(database), "--limit", str(arguments.limit)]]
+def _server(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Any:
+    """Return a server with the monitored shop, at work; all that is set up ends with the stack."""
+    from time_execution import logs
+    from time_execution.cli.demo_shop import PaymentService, Shop, application, serve
+    from time_execution.hooks import call_tree_hook, exception_hook
+    from time_execution.monitor import monitor
+    from time_execution.operations import shutdown
+    from time_execution.settings import settings
+    from time_execution.web.flask import init_app
+
+    stack.callback(shutdown)
+    store = arguments.db or folder / "shop.metrics.db"
+    settings.configure(backends=[f"sqlite:///{Path(store).absolute()}"], hooks=[call_tree_hook, exception_hook])
+    logs.configure(app_name="shop", log_dir=folder / "logs", log_console=False)
+    payment = PaymentService(_SEED)
+    stack.callback(payment.close)
+    goods = folder / "goods.db"
+    app = application(Shop(goods, payment.address))
+    init_app(app, store=store, auth=_is_local)
+    monitor.configure(sample_interval=_SAMPLES_EVERY, health_check_interval=_SAMPLES_EVERY)
+    stack.callback(monitor.stop)
+    monitor.register_health_check("goods", lambda: _answers(goods))
+    monitor.register_health_check("payment", f"tcp://127.0.0.1:{payment.address[1]}")
+    monitor.register_threshold(metric="request_p95", warning_threshold=100, critical_threshold=1000, duration=10)
+    monitor.register_threshold(metric="cpu_percent", warning_threshold=90, critical_threshold=99, duration=60)
+    server = serve(app, arguments.port)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    return server
 
 
-def _sample(folder: Path) -> Path:
-    document = folder / "document.rst"
-    section = "Section {0}\n----------\n\n- first **item** {0}\n- second ``item``\n\n"
-    document.write_text(_TEXT + "".join(section.format(number) for number in range(_PARAGRAPHS)), "utf-8")
-    return document
+def _is_local(request: Any) -> bool:
+    """Whether the browser means this machine by the name that it asked for; some page may have led it here."""
+    return request.host.partition(":")[0] in _LOCAL
 
 
-def _announce(command: list[str]) -> None:
-    line = " ".join(["time-execution", *command])
-    print(Screen(sys.stdout).bold(f"\n$ {line}"), flush=True)
+def _answers(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("SELECT 1 FROM goods LIMIT 1")

@@ -58,6 +58,9 @@ def init_app(app: Any, db: Any = None, **options: Unpack[GivenOptions]) -> Monit
     from time_execution.web._starlette import SiteRoute  # noqa: PLC0415 - who has such an application has it installed
 
     monitoring = app.state.time_execution = Monitoring(options_of(options), db)
+    title = getattr(app, "title", None)  # of FastAPI's
+    if isinstance(title, str) and title:
+        monitoring.title = title
     table = RouteTable(app)
     routes.insert(0, SiteRoute(monitoring.site, table))
     # Not `add_middleware`, which puts it within the one that answers exceptions with 500.

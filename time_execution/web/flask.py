@@ -79,6 +79,7 @@ class FlaskMonitoring(Monitoring):
         if chosen.auth is not None and callable(chosen.auth):
             options["auth"] = app.ensure_sync(chosen.auth)
         super().__init__(options_of(options))
+        self.title = app.name
         app.extensions[EXTENSION] = self
         self._rules = _add_rules(app, self)
         self.at_first_request(partial(_give_way, app, self._rules))

@@ -37,6 +37,7 @@ class Monitoring:
         options: As given.
         site: Answers at our paths.
         tracker: Measures the requests.
+        title: The name at the head of the dashboard's pages; to be set before its first request.
 
     Raises:
         ConfigurationError: When an option, or a variable of the environment, is wrong.
@@ -44,6 +45,7 @@ class Monitoring:
 
     def __init__(self, options: Options, db: Any = None) -> None:
         self.options = options
+        self.title = "Monitoring"
         access = options.access()
         self.tracker = RequestTracker(
             statistics=monitor.requests,
@@ -108,7 +110,7 @@ class Monitoring:
             return None
         chosen = logs.current_options()
         folder = str(chosen.log_dir) if chosen.log_files else None
-        return Dashboard(str(_store_of(self.options)), prefix=self.site.prefix or "", logs=folder)
+        return Dashboard(str(_store_of(self.options)), prefix=self.site.prefix or "", logs=folder, title=self.title)
 
 
 def _all_backends() -> Iterator[Any]:
