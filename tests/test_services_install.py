@@ -35,7 +35,7 @@ def test_a_missing_package_is_named_to_whoever_may_not_install_it(script):
 
 def test_a_missing_browser_is_named_and_one_that_is_there_is_left_alone(script):
     """Browser tests want Chromium; it is looked for by the name that Debian gives it."""
-    edit(script.folder / "servers" / "_install.sh", 'command -v "$1"', '[[ $1 == there ]]')
+    edit(script.folder / "servers" / "_install.sh", 'command -v "$1"', "[[ $1 == there ]]")
     script.folder.parent.chmod(0o777)
     user = NOBODY if os.geteuid() == 0 else None
     outcome = script("browser", user=user)
