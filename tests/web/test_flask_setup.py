@@ -326,6 +326,8 @@ def test_database_of_flask_sqlalchemy(tmp_path, early):
         extension.init_app(app)
     assert get(app, "/readyz").status_code == 200
     assert monitor.check_health()["checks"]["database"]["status"] == "healthy"
+    with app.app_context():
+        extension.engine.dispose()
 
 
 def test_databases_of_several_applications(tmp_path):
