@@ -122,11 +122,11 @@ def _metrics(dice: random.Random, now: float, start: float) -> Iterator[Metric]:
 
 
 def _moments(dice: random.Random, now: float, start: float, rate: float) -> Iterator[float]:
-    """Give moments, so many a minute in the last hour, a tenth of it before, fewer at night."""
+    """Give moments, so many a minute in the last hour, a tenth of it before, fewer in the half of a day before."""
     moment = start
     while True:
         recent = 1.0 if moment > now - HOUR else 0.1
-        daily = 1.1 + 0.9 * math.sin(moment % DAY / DAY * 2 * math.pi)
+        daily = 1.1 + 0.9 * math.sin((moment - now) / DAY * 2 * math.pi)
         moment += dice.expovariate(max(rate * recent * daily, 0.01)) * MINUTE
         if moment >= now:
             return
