@@ -13,8 +13,10 @@ pytest.importorskip("prometheus_client")
 from tests.backends.prometheus_totals import families, samples, shown, shown_calls, timing
 from tests.forked import ends_well_in_a_child, needs_fork
 from time_execution.backends.prometheus import PrometheusBackend
+from time_execution.backends.prometheus.mapping import _MAX_KEPT, _MAX_KNOWN, Mapper
 from time_execution.types import Metric
 
+TEXTS = ("1", "true", "1.0")
 REQUEST = "http.server.request.duration"
 SECONDS = "http_server_request_duration_seconds"
 LABELS = ("method", "route", "status_code")
@@ -128,6 +130,29 @@ def test_labels_without_a_value_are_left_out(make):
     plain.labels = ("absent",)
     backend.write_many([plain])
     assert shown(backend, "bare_seconds_count") == 1
+
+
+def test_series_met_before_are_found_by_equal_values_of_the_same_kind(make):
+    """True is not 1, nor 1.0, nor "1" a number; so it is however often they come, and with what is configured."""
+    backend = make(labels=["user"])
+    for _ in range(2):
+        for status, user in ((1, "a"), (True, "a"), (1.0, "a"), (1, "b"), (1, None)):
+            backend.write_many([request(status=status, user=user)])
+    found = {status: shown(backend, f"{SECONDS}_count", user="a", **labels_of(status=status)) for status in TEXTS}
+    assert found == {"1": 2, "true": 2, "1.0": 2}
+    assert shown(backend, f"{SECONDS}_count", user="b", **labels_of(status="1")) == 2
+    assert shown(backend, f"{SECONDS}_count", user="", **labels_of(status="1")) == 2
+
+
+def test_few_and_short_series_are_remembered():
+    """Neither many values nor long ones stay in memory for the sake of a faster answer; all count alike."""
+    mapper = Mapper(labels={}, bounds=(1.0,), exemplars=False, value_field="value")
+    many = [request(f"/{number}") for number in range(_MAX_KNOWN + 10)]
+    for _ in range(2):
+        tally, _ = mapper.tally([*many, request("/" * (_MAX_KEPT + 1))])
+        assert len(tally) == len(many) + 1
+        assert 0 < len(mapper._known) <= _MAX_KNOWN
+    assert max(len(route) for _, (_, _, route, _) in mapper._known) <= _MAX_KEPT
 
 
 def test_beyond_the_limit_series_of_a_name_are_added_up(make):

@@ -139,6 +139,30 @@ class TestSeries:
         assert maker._plain_row(request(status=[])) is None
         connection.close()
 
+    def test_rows_of_a_series_have_their_own_fields(self, path, backend):
+        """What is written once for all of them is its labels only, wherever in the document these stand."""
+        documents = [{"request_id": "a"}, {}, {"user": 7, "note": 'a "b"'}, {"method": "POST"}, {"method": "GET"}]
+        metrics = [request(**each) for each in documents]
+        metrics.append(Metric({"request_id": "last", **request()}, labels=LABELS))
+        for _ in range(2):
+            backend.write_many(metrics)
+        expected = [{key: each for key, each in metric.items() if key not in core(REQUEST)} for metric in metrics]
+        written = [json.loads(row[4], object_pairs_hook=list) for row in stored(path)]
+        assert [sorted(pairs) for pairs in written] == [sorted(fields.items()) for fields in expected * 2]
+
+    def test_labels_that_are_long_are_not_kept(self, path):
+        """Their text is cut for the series, not in the row; nothing so long stays in memory."""
+        connection = sqlite3.connect(path)
+        with SQLiteBackend(path, **FOREVER) as backend:
+            backend.write_many([])
+        maker = RowMaker(connection, value_field="value")
+        for _ in range(2):
+            rows = maker.rows([request("/" * 1000), request("/" * 1000, status=500)])
+            assert [json.loads(row[-1])["route"] for row in rows] == ["/" * 1000] * 2
+        assert len({row[0] for row in rows}) == 2
+        assert max(len(str(key)) for key in (*maker._names, *maker._shapes)) < 500
+        connection.close()
+
     @given(st.lists(strategies.metrics(), max_size=8))
     def test_the_short_path_finds_what_the_long_one_made(self, tmp_path_factory, metrics):
         """Whatever the metrics are, the second time each belongs to the series of the first."""

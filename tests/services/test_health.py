@@ -159,7 +159,8 @@ def test_fifty_checks_at_once(postgresql, cache, engine, client):
     for _ in range(3):
         assert set(statuses(checks.run()).values()) == {"healthy"}
     assert is_idle()
-    assert open_now() == before
+    # Fewer is as well: what a test before this one had left open may have been closed meanwhile.
+    assert [now <= then for now, then in zip(open_now(), before, strict=True)] == [True, True]
 
 
 @needs_fork

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from time_execution.backends.prometheus.tally import Exemplar, Labels, Series, Tally
-from time_execution.formats.labels import own_labels
+from time_execution.formats.labels import own_labels, plain_values
 from time_execution.formats.number import finite_number, number_field
 from time_execution.formats.outcome import has_failed
 from time_execution.types import NAME, TIMESTAMP, Metric, Reject
@@ -30,6 +30,8 @@ _NO_LABELS = Metric.labels
 # What histograms have of their own; and what a scrape or a push sets, which then calls ours like this.
 _MARKS = frozenset({"le", "quantile"})
 _TARGETS = frozenset({"job", "instance"})
+_MAX_KNOWN = 10_000
+_MAX_KEPT = 256  # a longer text is worth no place
 _NO_LETTER = re.compile(r"[^a-zA-Z0-9_]+")
 _CUT = "\N{HORIZONTAL ELLIPSIS}"
 _KINDS = {"counter": "counter", "event": "counter", "gauge": "gauge"}
@@ -57,7 +59,7 @@ _NEGATIVE = Reject("negative", "neither a duration nor what is added to a counte
 
 
 class Mapper:
-    """Adds metrics up by the series that they belong to. Stateless, so thread-safe.
+    """Adds metrics up by the series that they belong to. Thread-safe: what it remembers, it would find again.
 
     Args:
         labels: The fields that become labels, by the label's name, besides those that a metric names itself.
@@ -74,22 +76,29 @@ class Mapper:
         self._uppers = (*self._bounds, inf)
         self._exemplars = exemplars
         self._value_field = value_field
+        self._fields = tuple(labels.values())
+        self._known: dict[tuple[Any, ...], Series] = {}
 
     def tally(self, metrics: Sequence[Metric]) -> tuple[Tally, list[Series | Reject]]:
         """Return the metrics added up, and of each its series, or why it has none."""
         tally = Tally()
         found: list[Series | Reject] = []
+        field = self._value_field
         for metric in metrics:
-            value = finite_number(metric.get(number_field(metric, self._value_field)))
-            if metric.kind != "timing":
-                found.append(self._add_number(tally, metric, value))
-            elif value is None:
-                found.append(_NO_NUMBER)
-            elif value < 0:
-                found.append(_NEGATIVE)
-            else:
+            if metric.kind == "timing" and type(value := metric.get(field)) is float and 0.0 <= value < inf:
                 found.append(self._add_timing(tally, metric, value / 1000.0))
+            else:
+                found.append(self._add_any(tally, metric))
         return tally, found
+
+    def _add_any(self, tally: Tally, metric: Metric) -> Series | Reject:
+        """Add a metric of whatever kind, with whatever number."""
+        value = finite_number(metric.get(number_field(metric, self._value_field)))
+        if metric.kind != "timing":
+            return self._add_number(tally, metric, value)
+        if value is None:
+            return _NO_NUMBER
+        return _NEGATIVE if value < 0 else self._add_timing(tally, metric, value / 1000.0)
 
     def _add_timing(self, tally: Tally, metric: Metric, seconds: float) -> Series:
         series = self._series_of_timing(metric)
@@ -102,10 +111,19 @@ class Mapper:
 
     def _series_of_timing(self, metric: Metric) -> Series:
         """Return one of the family of all functions, or, where a metric has labels of its own, of the name's."""
-        name = text_of(metric.get(NAME))
-        if metric.labels is _NO_LABELS or not (own := _own(own_labels(metric))):
-            return "timing", name, self._labels_of(metric) if self._labels else ()
-        return "duration", family_of(name, "duration", "ms")[0], self._labels_of(metric, own)
+        if metric.labels is _NO_LABELS or not (fields := own_labels(metric)):
+            return "timing", text_of(metric.get(NAME)), self._labels_of(metric) if self._labels else ()
+        # Most are of few series, and to make the labels' texts would be the larger part of what a metric costs.
+        key = plain_values(metric, (NAME, *fields, *self._fields))
+        if key is not None and (series := self._known.get((fields, key))) is not None:
+            return series
+        family, _ = family_of(text_of(metric.get(NAME)), "duration", "ms")
+        series = "duration", family, self._labels_of(metric, _own(fields))
+        if key is not None and all(type(value) is not str or len(value) <= _MAX_KEPT for value in key):
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[fields, key] = series
+        return series
 
     def _add_number(self, tally: Tally, metric: Metric, value: float | None) -> Series | Reject:
         kind = _KINDS.get(metric.kind, "value")

@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import chain
 from math import inf, isfinite
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from time_execution.backends.sqlite.schema import LATEST
 from time_execution.formats.histogram import NO_NUMBER, bucket_of
@@ -33,6 +33,7 @@ _CORE_FIELDS = 4
 _WORDS = {True: "true", False: "false", None: "null"}
 _quote = json.encoder.encode_basestring_ascii
 _NO_LABELS = Metric.labels
+_PLAIN_LABELS = frozenset((str, int))
 _MAX_CACHED = 100_000
 _MAX_ATTRIBUTE = 64
 _WORD = 1 << 63  # beyond SQLite's integers
@@ -97,6 +98,20 @@ class Interned(dict[Hashable, int]):
         return found
 
 
+class _Shape(NamedTuple):
+    """What the rows of a series that has labels share.
+
+    Attributes:
+        series: The id of its name.
+        begun: The labels, as the JSON of the other fields begins.
+        written: The fields that are not to be written again: the labels, and those that have columns.
+    """
+
+    series: int
+    begun: str
+    written: frozenset[str]
+
+
 class RowMaker:
     """Turns metrics into rows of ``raw``; belongs to one connection, and to one thread at a time."""
 
@@ -107,6 +122,7 @@ class RowMaker:
         columns = (NAME, value_field, HOSTNAME, TIMESTAMP)
         self._core = itemgetter(*columns)
         self._columns = frozenset(columns)
+        self._shapes: dict[Hashable, _Shape] = {}
 
     def rows(self, metrics: Sequence[Metric]) -> list[Row]:
         """Return a row for each metric, in order; the metrics are not changed."""
@@ -125,14 +141,34 @@ class RowMaker:
             ):
                 if len(metric) == _CORE_FIELDS:
                     return self._names[name], self._hosts[host], value, timestamp, bucket_of(value), 0, None
-                series = self._names[name if metric.labels is _NO_LABELS else _key(metric, name)]
-                text = _flat_json(metric, self._columns)
+                if metric.labels is _NO_LABELS:
+                    series, begun, written = self._names[name], "", self._columns
+                else:
+                    key = _key(metric, name)
+                    series, begun, written = self._shapes.get(key) or self._shape(metric, key)
+                text = _flat_json(metric, begun, written)
                 if text is not None:
                     failed = int(has_failed(metric))
                     return series, self._hosts[host], value, timestamp, bucket_of(value), failed, text
         except (KeyError, TypeError):
             return None
         return None
+
+    def _shape(self, metric: Metric, key: Hashable) -> _Shape:
+        """Return, and keep, what rows of a series share whose name was met before.
+
+        Raises:
+            KeyError: When it was not.
+        """
+        series = self._names[key]
+        labels = {label: metric[label] for label in metric.labels if label not in self._columns}
+        begun = _flat_json(labels, "", self._columns)
+        if begun is None:
+            raise KeyError(key)
+        if len(self._shapes) >= _MAX_CACHED:
+            self._shapes.clear()
+        found = self._shapes[key] = _Shape(series, begun[1:-1], self._columns.union(labels))
+        return found
 
     def _row(self, metric: Metric) -> Row:
         """Return the row of any metric at all."""
@@ -163,6 +199,8 @@ class RowMaker:
                 key = _key(metric, family)
             except (KeyError, TypeError):
                 key = (text,)
+            if any(type(value) is str and len(value) > MAX_VALUE for value in map(metric.get, metric.labels)):
+                key = (text,)  # which is cut where they are not: nothing so long is kept
         known = (None, None) if text == family else (family, encode(labels) if labels else None)
         return self._names.id_of(key, text, _attribute(metric.kind) or "timing", _attribute(metric.unit), *known)
 
@@ -213,7 +251,7 @@ def _labels(metric: Metric, fields: Mapping[str, Any], columns: frozenset[str]) 
 
 
 def _key(metric: Metric, name: str) -> Hashable:
-    """Return what tells a metric's series from others of its name, if the values of its labels are short and plain.
+    """Return what tells a metric's series from others of its name, if the values of its labels are plain.
 
     Raises:
         KeyError: When they are not, or one is missing.
@@ -222,10 +260,8 @@ def _key(metric: Metric, name: str) -> Hashable:
     if type(metric.labels) is not tuple:
         raise TypeError(type(metric.labels))
     values = tuple(map(metric.__getitem__, metric.labels))
-    for value in values:
-        kind = type(value)
-        if not (kind is int or (kind is str and len(value) <= MAX_VALUE)):
-            raise KeyError(value)
+    if not _PLAIN_LABELS.issuperset(map(type, values)):
+        raise KeyError(values)
     return name, metric.labels, values
 
 
@@ -234,13 +270,19 @@ def _attribute(value: object) -> str | None:
     return _storable(value[:_MAX_ATTRIBUTE]) if isinstance(value, str) else None
 
 
-def _flat_json(metric: Metric, columns: frozenset[str]) -> str | None:
-    """Return the other fields as a JSON object if all of them are scalars, at a fifth of an encoder's price."""
-    parts = []
-    for key, value in metric.items():
+def _flat_json(fields: Mapping[str, Any], begun: str, written: frozenset[str]) -> str | None:
+    """Return the other fields as a JSON object if all of them are scalars, at a fifth of an encoder's price.
+
+    Args:
+        fields: Any fields.
+        begun: What the object begins with; empty for nothing.
+        written: The fields that it is not to have besides.
+    """
+    parts = [begun] if begun else []
+    for key, value in fields.items():
         if type(key) is not str:
             return None
-        if key in columns:
+        if key in written:
             continue
         kind = type(value)
         if kind is str:
