@@ -27,7 +27,9 @@ from typing import NamedTuple
 from tests.bench.measure import Table
 from tests.bench.peers import ENVIRONMENTS, ROOT
 
-_PATH = "/users/7"
+VIEWS = {"a view that does nothing": "/users/7", "a view that reads 50 rows": "/orders/7"}
+"""What is put under load: what tables call it, and its path."""
+
 _CONNECTIONS = 4
 _PATIENCE = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -95,16 +97,16 @@ class Server:
     def _await(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}{_PATH}", timeout=5):
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/users/7", timeout=5):
                 return
             time.sleep(0.05)
         self.stop()
         raise RuntimeError("the server does not answer")
 
-    def load(self, seconds: int) -> Load:
-        """Put it under load."""
+    def load(self, path: str, seconds: int) -> Load:
+        """Put a path of it under load."""
         before = self._cpu()
-        command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", f"http://127.0.0.1:{self.port}{_PATH}"]
+        command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", f"http://127.0.0.1:{self.port}{path}"]
         printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         used = self._cpu() - before
         if "Non-2xx" in printed or "Socket errors" in printed:
@@ -145,13 +147,13 @@ def web_table(rounds: int, seconds: int) -> Table:
             table.add(f"{framework.name}: could not be installed", "", "", "", "")
             continue
         found = _measured(python, framework, rounds, seconds)
-        bare = found["bare"]
-        for label, loads in found.items():
+        for (view, label), loads in found.items():
+            bare = found[view, "bare"]
             ratio = statistics.median(load.rate / other.rate for load, other in zip(loads, bare, strict=True))
             more = statistics.median(load.cost - other.cost for load, other in zip(loads, bare, strict=True))
             rate, cost = (statistics.median(figures) for figures in zip(*loads, strict=True))
             extra = "" if label == "bare" else f"{more:+.0f}"
-            table.add(f"{framework.name}: {label}", f"{rate:,.0f}", f"{ratio:.1%}", f"{cost:.0f}", extra)
+            table.add(f"{framework.name}, {view}: {label}", f"{rate:,.0f}", f"{ratio:.1%}", f"{cost:.0f}", extra)
     return table
 
 
@@ -171,19 +173,22 @@ def _environment(framework: Framework) -> Path | None:
     return python
 
 
-def _measured(python: Path, framework: Framework, rounds: int, seconds: int) -> dict[str, list[Load]]:
-    found: dict[str, list[Load]] = {label: [] for label in framework.applications}
+def _measured(python: Path, framework: Framework, rounds: int, seconds: int) -> dict[tuple[str, str], list[Load]]:
+    """Return what came of each view and application."""
+    found: dict[tuple[str, str], list[Load]] = {(view, each): [] for view in VIEWS for each in framework.applications}
     with ExitStack() as stack:
         servers = {
             label: stack.enter_context(_served(python, framework, application))
             for label, application in framework.applications.items()
         }
         for server in servers.values():
-            server.load(1)
+            for path in VIEWS.values():
+                server.load(path, 1)
+        order: Sequence[str] = list(servers)
         for turn in range(rounds):
-            order: Sequence[str] = list(servers)
-            for label in order if turn % 2 == 0 else order[::-1]:
-                found[label].append(servers[label].load(seconds))
+            for view, path in VIEWS.items():
+                for label in order if turn % 2 == 0 else order[::-1]:
+                    found[view, label].append(servers[label].load(path, seconds))
     return found
 
 

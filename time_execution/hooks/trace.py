@@ -23,7 +23,8 @@ _TRACEPARENT = re.compile(
     r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-[0-9a-f]{2}"
     r"(?P<more>-.{0,256})?"
 )
-_current: ContextVar[Ids | None] = ContextVar("time_execution.traceparent", default=None)
+current_trace: ContextVar[Ids | None] = ContextVar("time_execution.traceparent", default=None)
+"""The trace in force where OpenTelemetry has no span."""
 
 
 def set_traceparent(header: str | None) -> TraceparentToken:
@@ -32,23 +33,23 @@ def set_traceparent(header: str | None) -> TraceparentToken:
     Returns:
         What `reset_traceparent` takes to restore the one before.
     """
-    return _current.set(_parse(header))
+    return current_trace.set(trace_of(header))
 
 
 def reset_traceparent(token: TraceparentToken) -> None:
     """Restore the trace that was in force before `set_traceparent` returned this token, in the same context."""
-    _current.reset(token)
+    current_trace.reset(token)
 
 
 def trace_hook(
     *, response: Any, exception: Any, metric: Any, func: Any, func_args: Any, func_kwargs: Any
 ) -> dict[str, Any] | None:
     """Add ``trace_id`` and ``span_id`` (hexadecimal) where the call belongs to a trace."""
-    ids = _span_ids() or _current.get()
+    ids = span_ids() or current_trace.get()
     return None if ids is None else {TRACE_ID: ids[0], SPAN_ID: ids[1]}
 
 
-def _span_ids() -> Ids | None:
+def span_ids() -> Ids | None:
     """Return the ids of OpenTelemetry's current span, if the application uses it and there is one."""
     # Another thread may be in the midst of importing it.
     get_current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
@@ -58,7 +59,8 @@ def _span_ids() -> Ids | None:
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
-def _parse(header: str | None) -> Ids | None:
+def trace_of(header: str | None) -> Ids | None:
+    """Return the ids of a ``traceparent`` header; None without one, and for one that is malformed."""
     match = _TRACEPARENT.fullmatch(header.strip()) if isinstance(header, str) else None
     if match is None or (match["version"] == "00" and match["more"]):
         return None

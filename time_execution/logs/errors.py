@@ -75,7 +75,7 @@ class ErrorScope:
     def __enter__(self) -> Self:
         """Put it in force in this context."""
         self._known = deque(maxlen=_MOST)
-        self._token = _current.set(self)
+        self._token = current_scope.set(self)
         return self
 
     def __exit__(
@@ -85,7 +85,7 @@ class ErrorScope:
         token, self._token, self._known = self._token, None, None
         if token is not None:
             with suppress(ValueError):  # left in another context than it was entered in: there is nothing to restore
-                _current.reset(token)
+                current_scope.reset(token)
 
     @property
     def is_open(self) -> bool:
@@ -110,7 +110,8 @@ class ErrorScope:
                 del known[[other is exception for other in known].index(True)]
 
 
-_current: ContextVar[ErrorScope | None] = ContextVar("time_execution.error_scope", default=None)
+current_scope: ContextVar[ErrorScope | None] = ContextVar("time_execution.error_scope", default=None)
+"""The innermost scope of this context, which may have been left in another one."""
 
 
 def error_scope() -> ErrorScope:
@@ -127,7 +128,7 @@ def error_scope() -> ErrorScope:
 
 def scope_in_force() -> ErrorScope | None:
     """Return the scope that is open in this context; None when there is none."""
-    scope = _current.get()
+    scope = current_scope.get()
     return scope if scope is not None and scope.is_open else None
 
 

@@ -7,13 +7,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from time_execution.hooks.exception import ERROR_TYPE, qualified_name
-from time_execution.hooks.request_id import REQUEST_ID
-from time_execution.hooks.request_id import _current as _request_id
+from time_execution.hooks.request_id import REQUEST_ID, current_request_id
 from time_execution.hooks.status_code import STATUS_CODE
-from time_execution.hooks.trace import SPAN_ID, TRACE_ID
-from time_execution.hooks.trace import _current as _trace
-from time_execution.logs.errors import ErrorScope, record_error
-from time_execution.logs.errors import _current as _scope
+from time_execution.hooks.trace import SPAN_ID, TRACE_ID, current_trace
+from time_execution.logs.errors import ErrorScope, current_scope, record_error
 
 if TYPE_CHECKING:
     from time_execution.hooks.chain import Started
@@ -79,19 +76,19 @@ class RequestScope(ErrorScope):
 
     def enter(self) -> None:
         """Make the request that of this context."""
-        outer, before = _scope.get(), _request_id.get()
+        outer, before = current_scope.get(), current_request_id.get()
         if outer is not None:
             if isinstance(outer, RequestScope) and not outer.is_open:  # it was left elsewhere
                 outer._pass_over()  # noqa: SLF001 - of the same class
-                outer, before = _scope.get(), _request_id.get()
+                outer, before = current_scope.get(), current_request_id.get()
             self._outer = outer
         if before is not None:
             self._id_before = before
         if self.trace is not None:
-            self._trace_before = _trace.get()
-            _trace.set(self.trace)
-        _scope.set(self)
-        _request_id.set(self.request_id)
+            self._trace_before = current_trace.get()
+            current_trace.set(self.trace)
+        current_scope.set(self)
+        current_request_id.set(self.request_id)
 
     def leave(self) -> None:
         """Give the context back the request that it had before, or none.
@@ -100,11 +97,11 @@ class RequestScope(ErrorScope):
         stays, and passes over this one at its own end. In another context than that of `enter` nothing is changed.
         """
         self._has_left, self._known = True, None
-        if _scope.get() is not self:
+        if current_scope.get() is not self:
             return
         if self._outer is None and self.trace is None:  # as nearly always
-            _scope.set(None)
-            _request_id.set(self._id_before)
+            current_scope.set(None)
+            current_request_id.set(self._id_before)
         else:
             self._pass_over()
 
@@ -113,13 +110,13 @@ class RequestScope(ErrorScope):
         last = self
         while True:
             if last.trace is not None:
-                _trace.set(last._trace_before)
+                current_trace.set(last._trace_before)
             outer = last._outer
             if not isinstance(outer, RequestScope) or outer.is_open:
                 break
             last = outer
-        _scope.set(outer)
-        _request_id.set(last._id_before)  # noqa: SLF001 - of the same class
+        current_scope.set(outer)
+        current_request_id.set(last._id_before)  # noqa: SLF001 - of the same class
 
     @property
     def is_open(self) -> bool:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from time_execution.config import resolve_hooks
 from time_execution.forking import on_fork
 from time_execution.hooks.chain import NONE_STARTED
-from time_execution.hooks.request_id import _VALID as _VALID_ID
-from time_execution.hooks.trace import _parse as _ids_of
-from time_execution.hooks.trace import _span_ids
+from time_execution.hooks.request_id import VALID_ID
+from time_execution.hooks.trace import span_ids, trace_of
 from time_execution.monitor._request_plan import LABELS, REQUEST_DURATION, RequestTarget
 from time_execution.monitor._request_scope import UNMATCHED, RequestScope
 from time_execution.monitor._request_statistics import FOLD_AT, OTHER, RequestStatistics
@@ -102,11 +101,11 @@ class RequestTracker:
             traceparent: The same, as W3C Trace Context has it; one that is malformed counts as none. A current span of
                 OpenTelemetry goes before it.
         """
-        if request_id is None or not self._trusts or not _VALID_ID.fullmatch(request_id):
+        if request_id is None or not self._trusts or not VALID_ID.fullmatch(request_id):
             request_id = f"{_random_bits(128):032x}"
         scope = RequestScope(self, method if method in _METHODS else _ANY_METHOD, request_id)
         if traceparent is not None or _OPENTELEMETRY in sys.modules:
-            scope.trace = _span_ids() or _ids_of(traceparent)
+            scope.trace = span_ids() or trace_of(traceparent)
         if not self._is_enabled:
             scope.is_counted = False
         elif self._has_hooks:
