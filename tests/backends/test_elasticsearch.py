@@ -237,7 +237,7 @@ class TestWholeRequests:
         """In our words, with the client's exception as the cause."""
         cluster.to_bulks(Answer(answer, {"status": answer}) if isinstance(answer, int) else answer)
         with pytest.raises(error, match=words) as raised:
-            make(timeout=0.5).write("a", value=1)
+            make(timeout=0.5 if answer is HANG else 10.0).write("a", value=1)
         assert type(raised.value) is error
         assert raised.value.__cause__ is not None
         assert cluster.host in str(raised.value)

@@ -285,6 +285,17 @@ def test_importing_loads_no_psutil():
     assert printed_by(code) == ["False"]
 
 
+def test_at_the_interpreters_end_nothing_is_said():
+    """No thread can be started then any more, as of Python 3.12; that is no trouble that anybody should hear of."""
+    code = (
+        "import atexit, sys\n"
+        "from time_execution.monitor.system import SystemReader\n"
+        "sys.stderr, reader = sys.stdout, SystemReader()\n"
+        "atexit.register(lambda: print(len(reader.read()), sum(reader.failures.values())))"
+    )
+    assert printed_by(code) == ["8", "0"]
+
+
 @needs_fork
 def test_a_child_reads_itself(tmp_path):
     """After a fork, files are the child's own, and no figure is of the parent's time."""

@@ -204,7 +204,7 @@ class _Bounded:
         return _Bounded(self._read, self._longest)
 
     def __call__(self) -> Any:
-        """Return what the reading returns, or raise what it raises.
+        """Return what the reading returns, or raise what it raises; None as the interpreter ends.
 
         Raises:
             TimeoutError: When it takes too long, or an earlier one has not ended.
@@ -213,7 +213,12 @@ class _Bounded:
             raise TimeoutError
         found: list[Any] = []
         thread = threading.Thread(target=self._run, args=(found,), name=THREAD_NAME, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            if threading.main_thread().is_alive():
+                raise
+            return None  # from Python 3.12 on, none can be started any more as the interpreter ends
         thread.join(self._longest)
         if not found:
             self._hanging = thread
