@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.calls import direct_writer, hook_observing, run, threaded_burst
@@ -30,11 +31,16 @@ SOURCES = {
 }
 
 
-def environment(library: str) -> Path | None:
-    """Return the interpreter of a library's environment, made at the first need; None when that fails."""
-    folder = ENVIRONMENTS / f"{library}-{sys.version_info.major}.{sys.version_info.minor}"
+def environment(name: str, packages: Sequence[str] | None = None) -> Path | None:
+    """Return the interpreter of an environment, made at the first need; None when that fails.
+
+    Args:
+        name: What it is called: that of a library to compare with, or another.
+        packages: What is installed in it; by default what that library wants.
+    """
+    folder = ENVIRONMENTS / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
     python, stamp = folder / "bin" / "python", folder / "installed"
-    packages = (PEERS | SOURCES)[library]
+    packages = (PEERS | SOURCES)[name] if packages is None else packages
     wanted = " ".join(packages)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python

@@ -14,18 +14,16 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-import venv
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.measure import Table
-from tests.bench.peers import ENVIRONMENTS, ROOT
+from tests.bench.peers import ROOT, environment
 
 VIEWS = {"a view that does nothing": "/users/7", "a view that reads 50 rows": "/orders/7"}
 """What is put under load: what tables call it, and its path."""
@@ -142,7 +140,7 @@ def web_table(rounds: int, seconds: int) -> Table:
         table.add("wrk is not installed", "", "", "", "")
         return table
     for framework in FRAMEWORKS:
-        python = _environment(framework)
+        python = environment(f"web-{framework.name}", framework.packages)
         if python is None:
             table.add(f"{framework.name}: could not be installed", "", "", "", "")
             continue
@@ -155,22 +153,6 @@ def web_table(rounds: int, seconds: int) -> Table:
             extra = "" if label == "bare" else f"{more:+.0f}"
             table.add(f"{framework.name}, {view}: {label}", f"{rate:,.0f}", f"{ratio:.1%}", f"{cost:.0f}", extra)
     return table
-
-
-def _environment(framework: Framework) -> Path | None:
-    """Return the interpreter of a framework's environment, made at the first need; None when that fails."""
-    folder = ENVIRONMENTS / f"web-{framework.name}-{sys.version_info.major}.{sys.version_info.minor}"
-    python, stamp, wanted = folder / "bin" / "python", folder / "installed", " ".join(framework.packages)
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return python
-    print(f"Installing {wanted}", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *framework.packages]
-    if subprocess.run(command, check=False).returncode:
-        return None
-    stamp.write_text(wanted, encoding="utf-8")
-    return python
 
 
 def _measured(python: Path, framework: Framework, rounds: int, seconds: int) -> dict[tuple[str, str], list[Load]]:
