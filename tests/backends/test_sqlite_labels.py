@@ -156,9 +156,9 @@ class TestSeries:
         with SQLiteBackend(path, **FOREVER) as backend:
             backend.write_many([])
         maker = RowMaker(connection, value_field="value")
-        for _ in range(2):
-            rows = maker.rows([request("/" * 1000), request("/" * 1000, status=500)])
-            assert [json.loads(row[-1])["route"] for row in rows] == ["/" * 1000] * 2
+        metrics = [request("/" * 1000), request("/" * 1000, status=500)]
+        rows = maker.rows(metrics) + maker.rows(metrics)
+        assert [json.loads(row[-1])["route"] for row in rows] == ["/" * 1000] * 4
         assert len({row[0] for row in rows}) == 2
         assert max(len(str(key)) for key in (*maker._names, *maker._shapes)) < 500
         connection.close()

@@ -6,10 +6,10 @@ force at the moment is for `time_execution.settings` to know.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from time_execution.config.schema import FIELDS, Values, expect, expect_length, validate
+from time_execution.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from time_execution.config.build import (
@@ -23,24 +23,18 @@ if TYPE_CHECKING:
 else:
     # Importing the package needs the settings' names and defaults; the rest waits for something to be configured.
     _LAZY = {
-        "close_backend": "time_execution.config.build",
-        "resolve_backend": "time_execution.config.build",
-        "resolve_backends": "time_execution.config.build",
-        "resolve_hook": "time_execution.config.build",
-        "resolve_hooks": "time_execution.config.build",
-        "defaults_when_nothing": "time_execution.config.sources",
-        "discover": "time_execution.config.sources",
-        "from_file": "time_execution.config.sources",
-        "is_disabled": "time_execution.config.sources",
+        "close_backend": "build",
+        "resolve_backend": "build",
+        "resolve_backends": "build",
+        "resolve_hook": "build",
+        "resolve_hooks": "build",
+        "defaults_when_nothing": "sources",
+        "discover": "sources",
+        "from_file": "sources",
+        "is_disabled": "sources",
     }
 
-    def __getattr__(name: str) -> Any:
-        """Import what is first used after the package is configured."""
-        if name not in _LAZY:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
-        return value
+    __getattr__ = lazy_names(__name__, _LAZY)
 
 
 __all__ = [

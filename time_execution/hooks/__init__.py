@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from time_execution.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from time_execution.hooks.arguments import ArgumentsHook, arguments_hook
     from time_execution.hooks.call_tree import call_tree_hook
@@ -41,14 +43,7 @@ else:
         "trace_hook": "trace",
     }
 
-    def __getattr__(name: str) -> object:
-        """Load a hook's module when the hook is first asked for."""
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - needed once a hook, by those who use one
-
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-        return value
+    __getattr__ = lazy_names(__name__, _HOME)
 
 
 __all__ = [

@@ -13,8 +13,9 @@ unless `attach` is asked for that.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from time_execution.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from time_execution.logs.capture import ErrorCapture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from time_execution.logs.options import Options
     from time_execution.logs.setup import add_db_handler, attach, configure, current_options, notice_backends, reset
 else:
+    # Nothing here is needed by everybody.
     _LAZY = {
         "ContextFilter": "context",
         "ErrorCapture": "capture",
@@ -44,12 +46,7 @@ else:
         "reset": "setup",
     }
 
-    def __getattr__(name: str) -> Any:
-        """Load what is asked for when that is the case: nothing here is needed by everybody."""
-        if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-        return value
+    __getattr__ = lazy_names(__name__, _LAZY)
 
 
 __all__ = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from time_execution.lazy_names import lazy_names
 from time_execution.monitor.alert import Alert, Notifier
 
 # Not lazily: the module has the object's name, and would take its place whenever it is imported later.
@@ -34,14 +35,7 @@ else:
         "TCPCheck": "checks",
     }
 
-    def __getattr__(name: str) -> object:
-        """Load what only few need when it is first asked for."""
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - needed once a name, by those who use one
-
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-        return value
+    __getattr__ = lazy_names(__name__, _HOME)
 
 
 __all__ = [

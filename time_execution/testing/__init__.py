@@ -7,9 +7,10 @@ runs the suite that every backend of this package passes. Only the last one need
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from time_execution.backends.memory import MemoryBackend
+from time_execution.lazy_names import lazy_names
 from time_execution.testing.capture import CapturedMetrics, capture_metrics
 from time_execution.testing.clock import FakeClock
 from time_execution.testing.scripted import Hold, ScriptedBackend, StoreThenRaise
@@ -17,14 +18,7 @@ from time_execution.testing.scripted import Hold, ScriptedBackend, StoreThenRais
 if TYPE_CHECKING:
     from time_execution.testing.contract import BackendContract
 else:
-
-    def __getattr__(name: str) -> Any:
-        """Import the contract, and pytest with it, where it is asked for."""
-        if name == "BackendContract":
-            from time_execution.testing.contract import BackendContract  # noqa: PLC0415
-
-            return BackendContract
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = lazy_names(__name__, {"BackendContract": "contract"})
 
 
 __all__ = [

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 
 from time_execution.backends.files.csv import CSVBackend
 from time_execution.backends.files.json_lines import JSONLinesBackend
+from time_execution.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from time_execution.backends.files.parquet import ParquetBackend, open_rows
 else:
-
-    def __getattr__(name: str) -> object:
-        """Load the module of Parquet when something of it is first asked for."""
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from time_execution.backends.files import parquet  # noqa: PLC0415 - needs pyarrow
-
-        return getattr(parquet, name)
+    __getattr__ = lazy_names(__name__, {"ParquetBackend": "parquet", "open_rows": "parquet"})
 
 
 __all__ = ["CSVBackend", "JSONLinesBackend", "ParquetBackend", "open_rows"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from time_execution.lazy_names import lazy_names
 from time_execution.monitor.checks.check import Check
 from time_execution.monitor.checks.url import check_of
 
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {"DatabaseCheck": "database", "HTTPCheck": "http", "RedisCheck": "redis", "TCPCheck": "tcp"}
 
-    def __getattr__(name: str) -> object:
-        """Load a check, and its client, when it is first asked for."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        return found
+    __getattr__ = lazy_names(__name__, _MODULES)
 
 
 __all__ = ["Check", "DatabaseCheck", "HTTPCheck", "RedisCheck", "TCPCheck", "check_of"]
