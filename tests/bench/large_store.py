@@ -213,7 +213,7 @@ def build(
     with SQLiteBackend(path, retention=None, minute_retention=None, hour_retention=None) as backend:
         for start, share in shares(end or time.time_ns(), days):
             owed += rows * share
-            count = int(owed)
+            count = int(owed + 1e-6)  # or the last row may be lost to what sums of floats are off by
             owed -= count
             batch.extend(traffic.minute(start, count))
             while len(batch) >= BATCH:
