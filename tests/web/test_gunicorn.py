@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def serve(tmp_path):
 
 def rows(folder):
     """Return how many requests the store has."""
-    with sqlite3.connect(f"file:{folder}/metrics.db?mode=ro", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{folder}/metrics.db?mode=ro", uri=True)) as database:
         return database.execute("SELECT count(*) FROM metrics WHERE name = ?", (REQUEST_DURATION,)).fetchone()[0]
 
 
