@@ -100,11 +100,36 @@ def test_other_addresses(client):
 
 
 @pytest.mark.parametrize(
-    "header", ["forwarded", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto", "x_real_ip", "via"]
+    "header",
+    [
+        *("forwarded", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto", "x_forwarded_port", "x_real_ip"),
+        *("via", "cf_connecting_ip", "true_client_ip", "x_envoy_external_address"),
+    ],
 )
 def test_proxy_is_not_the_client(header):
     """One on this machine speaks for somebody elsewhere, even where the header claims the loopback."""
     assert not is_local(request(**{header: "127.0.0.1"}))
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]", "a.localhost"]
+)
+def test_names_of_this_machine(host):
+    """Whoever asks for one of them means this machine; and so does who names none, as HTTP 1.0 allows."""
+    assert is_local(request(host=host))
+    assert is_local(request())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("shop.example", "shop.example:80", "192.0.2.1", "[2001:db8::1]:80", "", ":", "[", "localhost.example"),
+        *("127.0.0.1.evil", "evil:127.0.0.1", "localhost@evil", "0.0.0.0:8000"),
+    ],
+)
+def test_other_names(host):
+    """A page of another site's name that was led to this machine, or a proxy whose headers the server took away."""
+    assert not is_local(request(host=host))
 
 
 def test_metrics_by_address():

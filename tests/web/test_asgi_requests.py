@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 
 import pytest
@@ -14,12 +13,11 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 
 from tests.web.asgi_calls import get, request, scope_of
 from time_execution import settings, time_execution
 from time_execution.hooks import get_request_id
-from time_execution.monitor import monitor
 from time_execution.web.asgi import MonitoringMiddleware, init_app
 
 
@@ -138,6 +136,30 @@ def test_background_tasks_are_not_counted(store, requests):
     assert state == {"metrics": 1, "id": "a-1"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "pieces"),
+    [
+        ("http.response.pathsend", [{"path": __file__}]),
+        ("http.response.zerocopysend", [{"file": 0, "more_body": True}, {"file": 0}]),
+        ("http.response.body", [{"body": b"a", "more_body": True}, {"body": b"b"}]),
+    ],
+)
+def test_file_that_the_server_sends(store, requests, kind, pieces):
+    """The request ends with the message that says all of its body, whatever the application does afterwards."""
+    seen = []
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece in pieces:
+            seen.append(len(requests("route")))
+            await send({"type": kind, **piece})
+        seen.append(len(requests("route")))
+
+    get(raw(application), "/")
+    assert seen == [0] * len(pieces) + [1]
+    assert requests("status_code") == [200]
+
+
 def test_background_task_that_fails(store, requests, errors):
     """The request did not fail, and the error is told."""
 
@@ -245,6 +267,37 @@ def test_client_that_goes_away(store, requests, errors, gone):
     assert errors() == []
 
 
+def test_client_that_goes_away_before_it_has_sent_everything(store, requests, errors):
+    """Starlette answers 500, which nobody receives: that is no failure either."""
+
+    async def endpoint(request):
+        return PlainTextResponse(await request.body())
+
+    async def send(message):
+        pass
+
+    async def hang_up():
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(serving(endpoint)(scope_of("/x/1"), hang_up, send))
+    assert requests("route", "status_code", "error_type") == [("/x/{y}", 499, None)]
+    assert errors() == []
+
+
+def test_task_that_is_cancelled_after_a_failure(store, requests):
+    """The client had its 500 before."""
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"a"})
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(request(raw(application), "/"))
+    assert requests("status_code", "error_type") == [(500, "500")]
+
+
 def test_client_that_goes_away_amid_a_stream(store, requests):
     """It keeps the status that was sent."""
 
@@ -276,67 +329,6 @@ def test_server_that_waits_in_send(store, requests):
     asyncio.run(serve())
     assert taken == [0, 0]
     assert len(requests("route")) == 1
-
-
-def test_websocket_is_passed_on(store):
-    """Nothing of it is measured, and it works."""
-    sent = []
-
-    async def endpoint(websocket):
-        await websocket.accept()
-        await websocket.close()
-
-    app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
-    init_app(app, store=None, sampler=False)
-
-    async def send(message):
-        sent.append(message["type"])
-
-    async def receive():
-        return {"type": "websocket.connect"}
-
-    scope = scope_of("/ws") | {"type": "websocket", "subprotocols": []}
-    asyncio.run(app(scope, receive, send))
-    assert sent == ["websocket.accept", "websocket.close"]
-    assert store.metrics == []
-
-
-def test_lifespan_is_passed_on_and_ends_the_sampler(store):
-    """The application starts and stops as ever; our thread ends with it."""
-    pytest.importorskip("psutil")
-    seen = []
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app):
-        seen.append("up")
-        yield
-        seen.append("down")
-
-    async def endpoint(request):
-        return PlainTextResponse("x")
-
-    app = Starlette(routes=[Route("/", endpoint)], lifespan=lifespan)
-    init_app(app, store=None)
-    sent = []
-
-    async def live():
-        incoming = asyncio.Queue()
-        await incoming.put({"type": "lifespan.startup"})
-
-        async def send(message):
-            sent.append(message["type"])
-            if message["type"] == "lifespan.startup.complete":
-                assert not monitor.is_running()
-                await request(app, "/")
-                assert monitor.is_running()
-                await incoming.put({"type": "lifespan.shutdown"})
-
-        await app({"type": "lifespan", "asgi": {}, "state": {}}, incoming.get, send)
-
-    asyncio.run(live())
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert seen == ["up", "down"]
-    assert not monitor.is_running()
 
 
 def test_request_is_measured_once(store, requests):

@@ -122,6 +122,26 @@ def test_route_of_the_application_goes_first(made, route, requests):
     assert get(app, "/livez").body == b"ok"
 
 
+async def exposition(scope, receive, send):
+    await PlainTextResponse("own")(scope, receive, send)
+
+
+@pytest.mark.parametrize("made", [starlette, around])
+@pytest.mark.parametrize(
+    "route",
+    [
+        Mount("/metrics", exposition),
+        Mount("/metrics", routes=[Route("/", own)]),
+        Route("/metrics/", own),
+    ],
+)
+def test_application_that_is_mounted_at_one_of_our_paths_goes_first(made, route):
+    """As Prometheus' own is, whose address then is one with a slash at its end."""
+    app = made(route)
+    assert get(app, "/metrics").headers["location"].endswith("/metrics/")
+    assert get(app, "/metrics/").body == b"own"
+
+
 def test_route_that_is_added_later_goes_first():
     """Whenever that is."""
     app = starlette()
@@ -166,6 +186,24 @@ def test_body_is_read_up_to_a_bound():
     app = starlette(auth=lambda _: True)
     assert get(app, "/admin/monitoring/", "POST", body=bytes(70_000)).status == 413
     assert get(app, "/admin/monitoring/", "POST", body=b"x").status == 405
+
+
+def test_body_without_end_is_left():
+    """What is too long is not read to its end, nor kept."""
+    app, asked = starlette(auth=lambda _: True), []
+
+    async def receive():
+        asked.append(1)
+        return {"type": "http.request", "body": bytes(30_000), "more_body": len(asked) < 10}
+
+    answered = []
+
+    async def send(message):
+        answered.append(message)
+
+    asyncio.run(app(scope_of("/admin/monitoring/", "POST"), receive, send))
+    assert answered[0]["status"] == 413
+    assert len(asked) == 3
 
 
 def test_metrics_of_the_settings(tmp_path):
@@ -239,6 +277,17 @@ def test_names_of_routes_still_lead_somewhere():
     """Our route, though it is the first, has none."""
     app = starlette(Route("/users/{x}", own, name="user"))
     assert app.url_path_for("user", x="1") == "/users/1"
+
+
+def test_routes_can_be_listed():
+    """Whoever lists an application's routes, as many do, finds of ours what routes have."""
+    listed = [(route.path, route.name, route.methods) for route in starlette(Route("/x", own)).routes]
+    assert listed == [
+        ("/admin/monitoring", "time_execution", {"GET", "HEAD"}),
+        ("/x", "own", {"GET", "HEAD"}),
+    ]
+    (ours,) = starlette(prefix=None).routes
+    assert ours.path == "/livez"
 
 
 def test_headers_that_come_twice():

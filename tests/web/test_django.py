@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from typing import Any, NamedTuple
 
@@ -10,13 +11,17 @@ import pytest
 
 pytest.importorskip("django")
 
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from tests.web import django_project
+from tests.web.asgi_calls import scope_of
 from time_execution.exceptions import ConfigurationError
 from time_execution.hooks import get_request_id
 from time_execution.monitor import monitor
-from time_execution.web.django import MonitoringMiddleware, installation
+from time_execution.web.django import MonitoringMiddleware, installation, views
+from time_execution.web.message import MAX_BODY
 
 WEB = {"store": None, "sampler": False}
 
@@ -158,6 +163,22 @@ def test_asynchronous_stream_that_fails(requests, errors):
     assert len(errors()) == 1
 
 
+@pytest.mark.parametrize("path", ["/failing", "/failing-async"])
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators:Warning")
+def test_stream_that_fails_and_is_not_closed(requests, errors, path):
+    """Django leaves an answer open whose body fails under ASGI; the request is measured, once."""
+
+    async def serve():
+        handler = ASGIHandler()
+        answer = await handler.get_response_async(ASGIRequest(scope_of(path), io.BytesIO()))
+        await handler.send_response(answer, lambda _: asyncio.sleep(0))
+
+    with pytest.raises(KeyError):
+        asyncio.run(serve())
+    assert requests("route", "status_code", "error_type") == [(path, 200, "KeyError")]
+    assert len(errors()) == 1
+
+
 def test_line_of_a_missing_page_has_the_id(requests):
     """Django writes it after all middlewares."""
     seen = []
@@ -213,6 +234,12 @@ def test_long_body_is_refused():
         assert answer.status_code == 413
 
 
+def test_body_of_untold_length_is_read_up_to_a_bound():
+    """Of a stranger as well, whom nobody has asked yet who that is."""
+    sent = views._translated(ASGIRequest(scope_of("/livez", "POST"), io.BytesIO(bytes(3_000_000))), "/livez")
+    assert len(sent.body) == MAX_BODY + 1
+
+
 def test_database(tmp_path):
     """A URL of SQLAlchemy's is enough for a health check."""
     pytest.importorskip("sqlalchemy")
@@ -239,3 +266,25 @@ def test_wrong_setting(given, named):
     """It is refused when the project is loaded."""
     with override_settings(TIME_EXECUTION_WEB=given), pytest.raises(ConfigurationError, match=named):
         Client().handler.load_middleware()
+
+
+class EverybodySignsIn:
+    """Does what Django's own ``LoginRequiredMiddleware`` does, without its models."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, arguments, options):
+        return HttpResponse(status=302) if getattr(view, "login_required", True) else None
+
+
+def test_probes_are_not_asked_to_sign_in():
+    """A redirect would pass for health, and a scraper has no session; pages go by what the project has set."""
+    names = [django_project.MIDDLEWARE, f"{__name__}.EverybodySignsIn"]
+    with override_settings(MIDDLEWARE=names):
+        assert [get(path).status_code for path in ("/livez", "/readyz", "/healthz", "/metrics")] == [200, 200, 200, 200]
+        assert get("/admin/monitoring/").status_code == 302
+        assert get("/").status_code == 302

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import logging
 import sys
@@ -55,6 +56,23 @@ def test_every_route_without_credentials():
                 assert status == (200 if method in {"GET", "HEAD"} else 405), (path, method)
             else:
                 assert status in ({403} if not path.startswith("/metrics") else {403, 405}), (path, method)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/admin/monitoring/", "/admin/monitoring/nothing"])
+def test_head_tells_the_length_of_what_get_answers(path):
+    """So HTTP wants it, where the length is told at all."""
+    app = shop(auth=lambda _: True)
+    lengths = {get(app, path, method=method).headers["Content-Length"] for method in ("GET", "HEAD")}
+    assert len(lengths) == 1
+    assert lengths != {"0"}
+
+
+def test_long_body_is_not_read():
+    """It is refused by the length that it is said to have."""
+    sent = io.BytesIO(bytes(70_000))
+    options = {"method": "POST", "input_stream": sent, "content_length": 70_000}
+    assert get(shop(auth=lambda _: True), "/admin/monitoring/", **options).status_code == 413
+    assert sent.tell() == 0
 
 
 def test_pages_are_headed_by_the_application_s_name():
@@ -138,20 +156,21 @@ def test_metrics_through_a_proxy():
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_route_of_the_application_goes_first(before, requests):
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
+def test_route_of_the_application_goes_first(before, requests, path):
     """Whether it was added before ours or after, the application's own is served, and measured; the rest stays ours."""
     app = flask.Flask("shop")
 
     def add():
-        app.add_url_rule("/metrics", view_func=lambda: "own", endpoint="own")
+        app.add_url_rule(path, view_func=lambda: "own", endpoint="own")
 
     if before:
         add()
     init_app(app, store=None, sampler=False)
     if not before:
         add()
-    assert get(app, "/metrics").get_data() == b"own"
-    assert requests("route") == ["/metrics"]
+    assert get(app, "/metrics", follow_redirects=True).get_data() == b"own"
+    assert requests("route")[-1] == path
     assert get(app, "/livez").get_data() == b"ok"
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from wsgiref.handlers import SimpleHandler
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
 import pytest
 
 from time_execution.hooks import get_request_id
@@ -80,6 +85,68 @@ def test_answer_that_is_begun_anew(requests):
     _, started = call(application)
     assert started[1][2] is error
     assert requests("status_code") == [500]
+
+
+def lines(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return iter([b"a", b"b"])
+
+
+def written(environ, start_response):
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    write(b"ab")
+    return []
+
+
+def begun_late(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"a"
+    yield b"b"
+
+
+@pytest.mark.filterwarnings("error::wsgiref.validate.WSGIWarning")
+@pytest.mark.parametrize("application", [lines, written, begun_late])
+def test_both_sides_speak_wsgi(requests, application):
+    """Neither server nor application sees anything that PEP 3333 does not allow."""
+    middleware = RequestMiddleware(
+        validator(application),
+        RequestTracker(),
+        request_id_header="X-Request-ID",
+        settle=lambda environ, scope: None,
+        prepare=lambda: None,
+    )
+    sent = io.BytesIO()
+    setup_testing_defaults(environ := {"QUERY_STRING": ""})
+    handler = SimpleHandler(io.BytesIO(), sent, complaints := io.StringIO(), environ, multithread=False)
+    handler.os_environ = {}
+    handler.run(validator(middleware))
+    assert complaints.getvalue() == ""
+    assert sent.getvalue().endswith(b"\r\n\r\nab")
+    assert requests("status_code") == [200]
+
+
+@pytest.mark.parametrize("status", ["OK", "", "2x0 OK"])
+def test_status_that_is_none(requests, status):
+    """What is wrong with it is the server's to say, not ours."""
+
+    def application(environ, start_response):
+        start_response(status, [("A", "b")])
+        return []
+
+    _, started = call(application)
+    assert started[0][0] == status
+    assert len(requests("request_id")) == 1
+
+
+def test_headers_that_are_no_list(requests):
+    """Servers take what the standard does not allow, and so they get it whole."""
+
+    def application(environ, start_response):
+        start_response("200 OK", (header for header in [("A", "b"), ("C", "d")]))
+        return []
+
+    _, started = call(application)
+    assert started == [("200 OK", [("A", "b"), ("C", "d"), ("X-Request-ID", "a-1")])]
 
 
 def test_exception_of_the_application(requests, errors):

@@ -26,6 +26,8 @@ REQUEST = "time_execution.request"
 """Where a scope keeps the `Passage`; whoever finds one there measures nothing again."""
 
 _START, _BODY = "http.response.start", "http.response.body"
+# Extensions by which a server that offers them sends a file itself; ``more_body`` means what it does for bytes.
+_FILES = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 _FAILED = 500
 _TRACEPARENT = b"traceparent"
 _OVER = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.failed"))
@@ -59,7 +61,7 @@ class RequestMiddleware:
         table: Knows the templates of its routes.
         request_id_header: Where clients send ids, and where they find the one in force; None for neither.
         prepare: Called before each request: what a worker process does at its first one.
-        stop: Called when the application has shut down.
+        stop: Awaited when the application has shut down, before the server hears of it; must not raise.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class RequestMiddleware:
         table: RouteTable,
         request_id_header: str | None,
         prepare: Callable[[], object],
-        stop: Callable[[], object],
+        stop: Callable[[], Awaitable[object]],
     ) -> None:
         self.app = app
         self._begin = tracker.begin
@@ -103,6 +105,9 @@ class RequestMiddleware:
             request.route = self._table.route_of(passage.scope, path)
             if not _is_gone(exc):
                 request.fail(exc)
+            elif request.status >= _FAILED and isinstance(exc, Exception):
+                # What the framework makes of every exception, and nobody received; of a cancelled task it makes none.
+                request.status = 0
             raise
         finally:
             if not request.has_ended:
@@ -136,6 +141,8 @@ class RequestMiddleware:
                 request.status = message["status"]
                 if header is not None:
                     message = _with_id(message, header, request)
+            elif kind in _FILES and not message.get("more_body", False):
+                return send_last(message)
             return send(message)
 
         return send_on
@@ -143,7 +150,7 @@ class RequestMiddleware:
     def _until_shutdown(self, send: Send) -> Send:
         async def send_on(message: Message) -> None:
             if message["type"] in _OVER:
-                self._stop()
+                await self._stop()
             await send(message)
 
         return send_on

@@ -35,7 +35,7 @@ async def answer(site: Site, scope: Scope, receive: Receive, send: Send, *, nati
     if site.is_quick(request):
         found = site.handle(request, granted=granted)
     else:
-        found = await _in_thread(lambda: site.handle(request, granted=granted))
+        found = await in_thread(lambda: site.handle(request, granted=granted))
     await _send(found or Response(404), send)
 
 
@@ -69,7 +69,7 @@ async def _body_of(receive: Receive) -> bytes:
     return body
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
+async def in_thread(call: Callable[[], T]) -> T:
     """Return what a function returns that may take a while, in a thread with the context of here."""
     try:
         asyncio.get_running_loop()
@@ -93,7 +93,7 @@ async def _send(response: Response, send: Send) -> None:
         return
     await send(start)
     try:
-        while (piece := await _in_thread(lambda: next(body, None))) is not None:
+        while (piece := await in_thread(lambda: next(body, None))) is not None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:

@@ -14,6 +14,7 @@ from time_execution.monitor.requests import OTHER, UNMATCHED
 
 _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(:[a-zA-Z_][a-zA-Z0-9_]*)?}")
 _ANY_PATH = ":path"
+_BELOW = "/{path}"
 _DEEPEST = 20  # an application may be mounted below itself
 _MOST_LOOKS = 100
 
@@ -67,8 +68,9 @@ class RouteTable:
         return next((template.text for template in templates if template.pattern.fullmatch(path)), OTHER)
 
     def has(self, path: str) -> bool:
-        """Return whether a route of the application has just this path as its template."""
-        return any(text == path for _, text in templates_of(_routes_of(self._app)))
+        """Return whether a route of the application has just this path as its template, or an application is there."""
+        own = {path, f"{path}/", f"{path}{_BELOW}"}  # asked for without its slash, Starlette leads to it
+        return any(text in own for _, text in templates_of(_routes_of(self._app)))
 
     def _find(self, endpoint: Any) -> tuple[Any, list[_Template]] | None:
         if self._looks_left <= 0:
@@ -108,7 +110,7 @@ def templates_of(routes: Iterable[Any], prefix: str = "", depth: int = 0) -> Ite
             yield from templates_of(below, template, depth + 1)
             yield app, UNMATCHED  # which is the endpoint while nothing below it matched
         elif app is not None:  # files, or an application of another kind
-            yield app, f"{template}/{{path}}"
+            yield app, f"{template}{_BELOW}"
 
 
 def path_below(scope: Mapping[str, Any]) -> str:

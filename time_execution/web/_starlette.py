@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from time_execution.web._asgi import REQUEST
 from time_execution.web._asgi_answer import answer
 from time_execution.web._route_table import RouteTable, path_below
+from time_execution.web.site import LIVE, READING
 
 if TYPE_CHECKING:
     from starlette.datastructures import URLPath
@@ -24,9 +25,20 @@ class SiteRoute(BaseRoute):
     Args:
         site: Answers them.
         table: Knows the routes of the application.
+
+    Attributes:
+        path: One of its paths, for whoever lists the routes of an application.
+        name: The same.
+        methods: The same.
+        include_in_schema: The same; False.
     """
 
+    name = "time_execution"
+    methods = frozenset(READING)
+    include_in_schema = False
+
     def __init__(self, site: Site, table: RouteTable) -> None:
+        self.path = site.prefix or LIVE
         self._site = site
         self._table = table
 

@@ -59,9 +59,13 @@ class RequestMiddleware:
         header, length, lower = self._header, self._header_length, self._lower_header
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-            scope.status = int(status[:3])
+            code = status[:3]
+            if code.isdecimal():
+                scope.status = int(code)
             settle(environ, scope)
             if header is not None:
+                if type(headers) is not list:  # as it should be; most servers take any iterable
+                    headers = list(headers)
                 for name, _ in headers:
                     if len(name) == length and name.lower() == lower:  # the application has its own
                         break
@@ -81,11 +85,7 @@ class RequestMiddleware:
             scope.finish()
             scope.leave()
             return body
-        file_wrapper = get("wsgi.file_wrapper")
-        if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
-            _end_with_file(body, scope)
-            return body
-        return _Body(body, scope)
+        return _ending(body, scope, get("wsgi.file_wrapper"))
 
 
 def _inner(
@@ -100,6 +100,14 @@ def _inner(
         return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
     return start
+
+
+def _ending(body: Iterable[bytes], scope: RequestScope, file_wrapper: Any) -> Iterable[bytes]:
+    """Return a body that ends its request when it is closed."""
+    if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+        _end_with_file(body, scope)
+        return body
+    return _Body(body, scope)
 
 
 class _Body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -22,8 +23,13 @@ Auth: TypeAlias = Callable[[Any], object]
 MetricsAccess: TypeAlias = Literal["loopback", "open"]
 
 _WAYS = get_args(MetricsAccess)
-# Whoever sends one of these speaks for somebody else, who need not be on this machine.
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+# Whoever sends one of these, or any that begins with `_FORWARDED`, speaks for somebody else, who may be elsewhere.
+_PROXY_HEADERS = (
+    *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-forwarded-for"),
+    *("cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-envoy-external-address"),
+)
+_FORWARDED = "x-forwarded"
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]*)?", re.IGNORECASE)
 _SHORTEST_TOKEN = 8
 _log = QuietLog()
 
@@ -34,8 +40,9 @@ class Access:
     Args:
         auth: Says who may see the admin pages and the details of health; without one nobody may. What it raises, and
             any answer but True, is a refusal.
-        metrics: Who may read ``/metrics``: ``loopback`` for clients on this machine that no proxy speaks for, or
-            ``open`` for everybody. A proxy on this machine that adds none of the usual headers looks like a client.
+        metrics: Who may read ``/metrics``: ``loopback`` for clients on this machine that ask it by a name of its own
+            and that no proxy speaks for, or ``open`` for everybody. A proxy on this machine that adds none of the usual
+            headers, and asks so, too, looks like a client.
         metrics_token: Whoever sends it as a bearer token may read ``/metrics``, and then nobody else; kept out of
             ``repr``.
 
@@ -102,7 +109,7 @@ class Access:
 
 
 def is_local(request: Request) -> bool:
-    """Whether a request comes from this machine, and from nobody who speaks for another one.
+    """Whether a request comes from this machine, for this machine, and from nobody who speaks for another one.
 
     Example:
         >>> from time_execution.web.message import Request
@@ -110,15 +117,36 @@ def is_local(request: Request) -> bool:
         (True, False)
         >>> is_local(Request("GET", "/", client="127.0.0.1", headers={"x-forwarded-for": "127.0.0.1"}))
         False
+        >>> is_local(Request("GET", "/", client="127.0.0.1", headers={"host": "shop.example"}))
+        False
     """
-    if request.client is None or any(header in request.headers for header in _PROXY_HEADERS):
+    headers = request.headers
+    if request.client is None or any(name.startswith(_FORWARDED) or name in _PROXY_HEADERS for name in headers):
         return False
+    return _is_loopback(request.client) and _names_this_machine(headers.get("host"))
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        address = ipaddress.ip_address(request.client)
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def _names_this_machine(host: str | None) -> bool:
+    """Whether a request was meant for this machine, by the name that it has in the URL; where it tells none, it was.
+
+    Another name is that of a site whose page a browser here was sent to us by (DNS rebinding), or that a proxy here
+    passes on whose own headers the server took away, as Waitress does with those that it was not told to trust.
+    """
+    if host is None:
+        return True
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = (found[1] or found[2]).lower()
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
 
 def _refusal(exc: Exception) -> bool:

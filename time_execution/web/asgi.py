@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.monitor.monitor import monitor
+from time_execution.operations import flush
+from time_execution.quietlog import QuietLog
 from time_execution.web._asgi import RequestMiddleware
-from time_execution.web._asgi_answer import answer
+from time_execution.web._asgi_answer import answer, in_thread
 from time_execution.web._route_table import RouteTable, path_below
 from time_execution.web.monitoring import Monitoring
 from time_execution.web.options import GivenOptions, options_of
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from time_execution.web._asgi import ASGIApp, Receive, Scope, Send
 
 _STOP_TIMEOUT = 1.0
+_FLUSH_TIMEOUT = 5.0
+_log = QuietLog()
 
 
 def init_app(app: Any, db: Any = None, **options: Unpack[GivenOptions]) -> Monitoring:
@@ -114,6 +118,17 @@ def _measured(app: ASGIApp, monitoring: Monitoring, table: RouteTable) -> Reques
     )
 
 
-def _stop() -> None:
-    """End the monitor's thread; nobody is served any more who would have to wait."""
+async def _stop() -> None:
+    """End the monitor's thread, and deliver what is queued, away from the loop, whose tasks may still be busy.
+
+    At the end of the process it may be too late: uvicorn ends it by the signal that it was stopped by.
+    """
+    try:
+        await in_thread(_deliver)
+    except Exception as exc:  # noqa: BLE001 - the server is to hear that the application has shut down
+        _log.tell(f"stop.{type(exc).__name__}", f"monitoring could not be stopped: {type(exc).__name__}")
+
+
+def _deliver() -> None:
     monitor.stop(_STOP_TIMEOUT)
+    flush(_FLUSH_TIMEOUT)

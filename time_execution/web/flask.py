@@ -98,7 +98,7 @@ class FlaskMonitoring(Monitoring):
 
     def _use_extension(self, app: flask.Flask, db: Any) -> None:
         """Use a database; of an extension that is told of the application later, when there is a request."""
-        name = "database" if "database" not in monitor.health()["checks"] else f"database of {app.name}"
+        name = "database" if "database" not in monitor.health_checks() else f"database of {app.name}"
         if not hasattr(type(db), "init_app"):
             self.use_database(db, name=name)
             return
@@ -118,8 +118,12 @@ class FlaskMonitoring(Monitoring):
         found = self.site.handle(_translated(request))
         if found is None:  # below a prefix that is not ours any more
             flask.abort(404)
+        body = found.body
         return flask.current_app.response_class(
-            found.body, status=found.status, headers=found.headers, direct_passthrough=True
+            [body] if isinstance(body, bytes) else body,  # bytes alone would replace the length that HEAD tells
+            status=found.status,
+            headers=found.headers,
+            direct_passthrough=not isinstance(body, bytes),
         )
 
 
@@ -159,6 +163,7 @@ def _give_way(app: flask.Flask, ours: list[Rule]) -> None:
     """Leave the paths to the application that it has routes of its own for."""
     known = {id(rule) for rule in ours}  # rules of one path are equal
     paths = {rule.rule for rule in app.url_map.iter_rules() if id(rule) not in known}
+    paths |= {path.removesuffix("/") for path in paths}  # asked for without its slash, Flask leads to it
     for rule in ours:
         if rule.rule in paths:
             rule.methods = set()  # which matches no request

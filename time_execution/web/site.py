@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LIVE, READY, HEALTH, METRICS = "/livez", "/readyz", "/healthz", "/metrics"
 
-_READING = ("GET", "HEAD")
+READING = ("GET", "HEAD")
 _PROBES = (LIVE, READY, HEALTH)
 _NOTHING_CHECKED: Mapping[str, Any] = {"status": health.HEALTHY, "checks": {}}
 _log = QuietLog()
@@ -99,8 +99,8 @@ class Site:
     def _answer(self, request: Request, is_granted: Callable[[], bool]) -> Response:
         fixed = self._fixed.get(request.path)
         if fixed is not None:
-            if request.method not in _READING:
-                return plain(405, "method not allowed", ("Allow", ", ".join(_READING)))
+            if request.method not in READING:
+                return plain(405, "method not allowed", ("Allow", ", ".join(READING)))
             return fixed(request, is_granted)
         if not is_granted():
             return plain(403, "forbidden")

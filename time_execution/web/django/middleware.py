@@ -108,14 +108,21 @@ def _fail(request: Any, scope: RequestScope, exc: BaseException) -> None:
     _close(scope)
 
 
+def _break(scope: RequestScope, exc: BaseException) -> None:
+    """End a request amid its body: under ASGI, Django does not close an answer whose body fails."""
+    if isinstance(exc, Exception):
+        scope.fail(exc)
+    _close(scope)
+
+
 def _pieces(body: Any, scope: RequestScope) -> Iterator[bytes]:
     first = 0
     try:
         for piece in body:
             first = _note(scope, first)
             yield piece
-    except Exception as exc:
-        scope.fail(exc)
+    except BaseException as exc:
+        _break(scope, exc)
         raise
 
 
@@ -125,8 +132,8 @@ async def _pieces_async(body: Any, scope: RequestScope) -> AsyncIterator[bytes]:
         async for piece in body:
             first = _note(scope, first)
             yield piece
-    except Exception as exc:
-        scope.fail(exc)
+    except BaseException as exc:
+        _break(scope, exc)
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from time_execution.extra import extra
 from time_execution.web.django.installation import prefix_of_settings
-from time_execution.web.django.views import answer
+from time_execution.web.django.views import answer, probe
 
 with extra("django"):
     from django.urls import re_path
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     """Make the patterns when they are first asked for."""
     if name != "urlpatterns":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    patterns = [re_path(r"^(?P<page>livez|readyz|healthz|metrics)$", answer, name="probe")]
+    patterns = [re_path(r"^(?P<page>livez|readyz|healthz|metrics)$", probe, name="probe")]
     prefix = prefix_of_settings()
     if prefix is not None:
         patterns.append(re_path(rf"^(?P<page>{re.escape(prefix.strip('/'))}(?:/.*)?)$", answer, name="dashboard"))
