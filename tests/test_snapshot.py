@@ -32,6 +32,14 @@ class Pair(NamedTuple):
     right: int
 
 
+WIDE = {f"n{index}": index for index in range(100)} | {"…": "…[cut, 200 keys]"}
+
+
+def impostor(names: Any) -> Any:
+    """Return a tuple whose class only says that it has names."""
+    return type("Impostor", (tuple,), {"_fields": names})((1, 2))
+
+
 class Level(IntEnum):
     HIGH = 7
 
@@ -69,7 +77,13 @@ def test_floats_stay_to_the_bit(value):
         (deque([1, 2], maxlen=5), [1, 2]),
         (OrderedDict(a=1), {"a": 1}),
         (defaultdict(int, a=1), {"a": 1}),
-        (Pair(1, 2), [1, 2]),
+        (Pair(1, 2), {"left": 1, "right": 2}),
+        ([(Pair(1, Pair(2, 3)),)], [[{"left": 1, "right": {"left": 2, "right": 3}}]]),
+        (NamedTuple("Wide", [(f"n{index}", int) for index in range(200)])(*range(200)), WIDE),
+        (impostor(("left",)), [1, 2]),
+        (impostor(["left", "right"]), [1, 2]),
+        (impostor((1, 2)), [1, 2]),
+        (impostor(property(hostile.touch)), [1, 2]),
         (hostile.Colour.RED, "red"),
         (hostile.Colour.BLUE, 3),
         (Level.HIGH, 7),

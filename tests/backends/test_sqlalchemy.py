@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from sqlalchemy.pool import AssertionPool, NullPool, StaticPool
 from tests.error_logs import execute, rows_of
 from tests.forked import ends_well_in_a_child, needs_fork
 from tests.log_records import record
+from tests.monitor.silent_server import SilentServer
 from tests.shown_errors import everything_shown
 from time_execution.backends.sqlalchemy import SQLAlchemyBackend
 from time_execution.backends.threaded import ThreadedBackend
@@ -381,3 +383,17 @@ def test_static_pools_of_other_databases_are_refused():
     engine = sqlalchemy.create_engine("postgresql+psycopg://host/shop", poolclass=StaticPool)
     with pytest.raises(ConfigurationError, match="share one connection"):
         SQLAlchemyBackend(engine)
+
+
+def test_connection_that_is_never_made_is_closed():
+    """What psycopg has open when a server says nothing is closed there and then, not when garbage is collected."""
+    pytest.importorskip("psycopg")
+    gc.disable()
+    try:
+        with SilentServer() as server:
+            backend = SQLAlchemyBackend(f"postgresql+psycopg://app@127.0.0.1:{server.port}/shop", timeout=1)
+            with pytest.raises(BackendUnavailable):
+                list(backend.write_many([record(1)]))
+            assert server.left.wait(5)
+    finally:
+        gc.enable()

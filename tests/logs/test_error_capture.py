@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextvars import copy_context
 
 import pytest
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.logs import ErrorCapture
+from time_execution.logs.errors import scope_in_force
 
 
 class Odd(Exception):
@@ -87,3 +90,52 @@ def test_reraise_is_a_switch():
     """A text such as "no" would count as true."""
     with pytest.raises(ConfigurationError, match="reraise"):
         ErrorCapture(reraise="no")
+
+
+def test_capture_within_itself_leaves_nothing_open(kept, events):
+    """The same one may be entered again within its block, as by a recursion: the exception is told once, then over."""
+    capture = ErrorCapture("c")
+    with pytest.raises(Odd), capture, capture, capture:
+        raise Odd
+    assert scope_in_force() is None
+    assert (len(kept.records()), len(events)) == (3, 1)
+
+
+@pytest.mark.parametrize("first", ["outer", "inner"])
+def test_one_capture_serves_several_threads(kept, first):
+    """Blocks of one capture that overlap in two threads end each its own scope, in whatever order they end."""
+    capture = ErrorCapture("c", reraise=False)
+    entered, left, seen = threading.Event(), threading.Event(), []
+
+    def other():
+        with capture:
+            entered.set()
+            if first == "outer":
+                assert left.wait(20)
+            raise Odd("other")
+        seen.append(scope_in_force())
+
+    thread = threading.Thread(target=other)
+    with capture:
+        thread.start()
+        assert entered.wait(20)
+        if first == "inner":
+            thread.join(20)
+        raise Odd("this")
+    seen.append(scope_in_force())
+    left.set()
+    thread.join(20)
+    assert seen == [None, None]
+    assert {record["exception"]["message"] for record in kept.records()} == {"this", "other"}
+
+
+def test_capture_that_is_left_in_another_context(kept):
+    """A block that is left where it was not entered, as of a generator that is closed elsewhere, ends all the same."""
+    capture = ErrorCapture("c", reraise=False)
+    entered = copy_context()
+    entered.run(capture.__enter__)
+    error = Odd("late")
+    assert capture.__exit__(Odd, error, None) is True
+    assert entered.run(scope_in_force) is None
+    assert capture.__exit__(Odd, error, None) is True  # never entered
+    assert len(kept.records()) == 2

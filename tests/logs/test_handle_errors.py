@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
+import logging
 import pickle
 import traceback
-import types
-from contextlib import contextmanager
 
 import pytest
 
@@ -33,6 +31,10 @@ def only(kept):
     assert record["level"] == "ERROR"
     assert record["exception"]["type"]
     return record
+
+
+def throw(error):
+    raise error
 
 
 def test_fallback_takes_the_place_of_a_result(kept):
@@ -142,182 +144,6 @@ def test_cancelling_is_not_handled(kept):
     assert kept.records() == []
 
 
-def test_generators_end_with_the_fallback(kept):
-    """What was yielded stays; then the fallback is returned, or its items follow where it is a generator."""
-
-    def fail(n):
-        got = yield n
-        raise Odd(got)
-
-    def instead(n):
-        yield n + 1
-        return n + 2
-
-    def run(generator):
-        items = [next(generator)]
-        try:
-            items.append(generator.send("sent"))
-            while True:
-                items.append(next(generator))
-        except StopIteration as stop:
-            return items, stop.value
-
-    assert run(handle_errors(reraise=False, fallback_value=5)(fail)(1)) == ([1], 5)
-    assert run(handle_errors(reraise=False, fallback_function=instead)(fail)(1)) == ([1, 2], 3)
-    assert run(handle_errors(reraise=False, fallback_function=lambda n: n)(fail)(1)) == ([1], 1)
-    with pytest.raises(Odd):
-        list(handle_errors(fail)(1))
-    assert [record["exception"]["message"] for record in kept.records()] == ["sent", "sent", "sent", "None"]
-
-
-def test_closing_a_generator_is_no_error(kept):
-    """One that is closed, or thrown away, is not logged."""
-
-    @handle_errors(reraise=False)
-    def items():
-        yield from range(10)
-
-    generator = items()
-    next(generator)
-    generator.close()
-    assert kept.records() == []
-
-
-def test_context_managers_of_generators_end_what_they_handle(kept):
-    """Under contextmanager, what the block raises is logged, and ends there."""
-
-    @contextmanager
-    @handle_errors(reraise=False)
-    def managed():
-        yield 1
-
-    with managed() as value:
-        raise Odd(value)
-    assert only(kept)["exception"]["message"] == "1"
-
-
-def test_async_generators_end_with_the_fallback(kept):
-    """What was yielded stays, what is sent and thrown arrives, and items of a fallback that is one follow."""
-
-    async def fail(n):
-        try:
-            got = yield n
-        except KeyError:
-            got = "thrown"
-        yield got
-        raise Odd(got)
-
-    async def instead(n):
-        yield "instead"
-
-    async def run(generator, *, throw=False):
-        items = [await generator.asend(None)]
-        items.append(await (generator.athrow(KeyError()) if throw else generator.asend("sent")))
-        return items + [item async for item in generator]
-
-    async def main():
-        silent = handle_errors(reraise=False)(fail)
-        going_on = handle_errors(reraise=False, fallback_function=instead)(fail)
-        closed = handle_errors(fail)(1)
-        await closed.asend(None)
-        await closed.aclose()
-        with pytest.raises(Odd):
-            await run(handle_errors(fail)(1))
-        return await run(silent(1)), await run(going_on(1), throw=True)
-
-    assert asyncio.run(main()) == ([1, "sent"], [1, "thrown", "instead"])
-    assert len(kept.records()) == 3
-
-
-def test_methods_and_properties_are_handled(kept):
-    """Whatever a class offers: methods of each kind, properties, partials, callable objects."""
-    quiet = handle_errors(reraise=False, fallback_value="fallback")
-
-    class Thing:
-        @quiet
-        def method(self):
-            raise Odd(self)
-
-        @quiet
-        @classmethod
-        def of_class(cls):
-            raise Odd(cls)
-
-        @staticmethod
-        @quiet
-        def static():
-            raise Odd
-
-        @property
-        @quiet
-        def value(self):
-            raise Odd
-
-        def __call__(self):
-            raise Odd
-
-    thing = Thing()
-    found = [
-        thing.method(),
-        Thing.of_class(),
-        Thing.static(),
-        thing.value,
-        quiet(thing)(),
-        quiet(functools.partial(thing))(),
-    ]
-    assert found == ["fallback"] * 6
-    assert len(kept.records()) == 6
-
-
-def test_classes_only_pass_exceptions_on(kept):
-    """A class stays the same one, its construction is logged where it fails, and nothing can take its place."""
-
-    @handle_errors
-    class Thing:
-        def __init__(self, a):
-            self.a = 1 / a
-
-    assert Thing(1).a == 1
-    with pytest.raises(ZeroDivisionError):
-        Thing(0)
-    assert len(kept.records()) == 1
-    with pytest.raises(ConfigurationError, match="Thing"):
-        handle_errors(reraise=False)(Thing)
-
-
-def test_plain_functions_around_coroutine_functions(kept):
-    """Such a function is awaited by its callers, so its fallback can be, too."""
-
-    async def fail(a):
-        raise Odd(a)
-
-    @functools.wraps(fail)
-    def around(a):
-        if a == "early":
-            raise Odd(a)
-        return fail(a)
-
-    handled = handle_errors(reraise=False, fallback_value=5)(around)
-    assert [asyncio.run(handled(a)) for a in ("early", "late")] == [5, 5]
-    assert len(kept.records()) == 2
-
-
-def test_generator_coroutines(kept):
-    """A coroutine made by types.coroutine is handled, too."""
-
-    @handle_errors(reraise=False, fallback_value=5)
-    @types.coroutine
-    def fail():
-        yield
-        raise Odd
-
-    async def main():
-        return await fail()
-
-    assert asyncio.run(main()) == 5
-    assert len(kept.records()) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -380,6 +206,35 @@ def test_a_handler_that_fails_changes_nothing(kept):
     finally:
         logger.removeHandler(handler)
     assert stats()["errors"]["hook"] == {"log: RuntimeError": 1}
+
+
+def test_a_handler_that_raises_what_it_is_told_changes_nothing(kept):
+    """Another handler may raise the very exception again, amid one of its own: all that belongs to it stays."""
+
+    class Raising(logging.Handler):
+        def handle(self, record):
+            try:
+                throw(RuntimeError())
+            except RuntimeError as own:
+                raise record.exc_info[1] from own
+
+    @handle_errors
+    def fail():
+        try:
+            throw(LookupError("before"))
+        except LookupError:
+            raise error from cause
+
+    error, cause, handler = Odd("mine"), ValueError("cause"), Raising()
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(Odd) as caught:
+            fail()
+    finally:
+        logger.removeHandler(handler)
+    assert caught.value is error
+    assert (error.__cause__, type(error.__context__)) == (cause, LookupError)
+    assert "handle" not in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
 
 
 def test_measuring_switched_off_logs_all_the_same(kept):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import os
 import signal
+import stat
 import threading
 import time
 
@@ -183,3 +186,40 @@ def test_closing_waits_for_no_one_who_hangs(tmp_path, monkeypatch, gate):
     began = time.monotonic()
     reset()
     assert time.monotonic() - began < 3
+
+
+class FullDisk:
+    """Stands for ``os.write``: a disk that takes half of what it is given, and then nothing, until there is room."""
+
+    def __init__(self):
+        self.write = os.write
+        self.is_full = True
+        self.refused = threading.Event()
+        self._has_taken_half = set()
+
+    def __call__(self, file, data):
+        if not (self.is_full and stat.S_ISREG(os.fstat(file).st_mode)):
+            return self.write(file, data)
+        if file not in self._has_taken_half:
+            self._has_taken_half.add(file)
+            return self.write(file, data[: len(data) // 2])
+        self._has_taken_half.discard(file)
+        self.refused.set()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("profile", ["flat", "ecs"])
+def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path, monkeypatch, profile):
+    """Lines wait until there is room, then each is in each file once, as it would have been (L3)."""
+    disk = FullDisk()
+    monkeypatch.setattr(os, "write", disk)
+    kept = KeptLog(tmp_path / "logs", log_profile=profile)
+    for number in range(10):
+        logger.error("line %d", number)
+    assert disk.refused.wait(20)
+    assert not flush(0.5)
+    disk.is_full = False
+    for ending in (".log", "_error.log"):
+        assert [line.rpartition(" ")[2] for line in kept.lines(ending)] == [str(number) for number in range(10)]
+    assert [record["message"] for record in kept.records()] == [f"line {number}" for number in range(10)]
+    assert all(not counts["rejected"] and not counts["dropped"] for counts in stats()["backends"].values())

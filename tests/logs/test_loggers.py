@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import logging.config
 import os
 import pickle
 import shutil
@@ -43,6 +44,15 @@ def test_get_logger_returns_loggers_below(kept):
     assert [record["logger"] for record in kept.records()] == ["shop.billing", "shop.orders", "shop"]
     assert get_logger("billing") is get_logger("billing")
     assert get_logger("shop").real is logger.real
+
+
+def test_after_a_reset_nobody_knows_whom_it_stands_for(kept):
+    """Till its next use, it shows what it was asked for with."""
+    child = get_logger("billing")
+    child.info("line")
+    assert "shop.billing" in repr(child)
+    reset()
+    assert repr(child) == "<LazyLogger billing>"
 
 
 @pytest.mark.parametrize("name", ["", 5])
@@ -218,6 +228,28 @@ def test_files_that_others_remove_or_rename_are_made_again(kept):
     shutil.rmtree(kept.folder)
     logger.error("three")
     assert kept.messages() == ["three"]
+
+
+@pytest.fixture
+def other_loggers():
+    """Let all loggers that there are be as they are, whatever a test does to them."""
+    known = {each: each.disabled for each in logging.Logger.manager.loggerDict.values() if hasattr(each, "disabled")}
+    handlers = logging.root.handlers[:]
+    yield
+    for each, disabled in known.items():
+        each.disabled = disabled
+    logging.root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("other_loggers")
+@pytest.mark.parametrize("loggers", [{}, {"shop": {"level": "INFO", "handlers": []}}], ids=["unknown", "known"])
+def test_configuring_again_after_logging_was_configured(kept, loggers):
+    """What `logging.config` silenced, or took the handler off, is set up by `configure`, as the document says."""
+    logging.config.dictConfig({"version": 1, "loggers": loggers})
+    logger.info("lost")
+    configure()
+    logger.info("kept")
+    assert kept.messages() == ["kept"]
 
 
 def test_set_up_once_by_many_threads(tmp_path):

@@ -11,7 +11,7 @@ from tests.mail_server import MailServer
 from tests.slack_server import CHANNEL, TOKEN, SlackServer
 from time_execution import flush, stats
 from time_execution.exceptions import ConfigurationError
-from time_execution.logs import configure, current_options, logger, notice_backends
+from time_execution.logs import configure, current_options, logger, notice_backends, reset
 from time_execution.logs.options import options_of
 from time_execution.types import Metric
 
@@ -53,6 +53,20 @@ def test_critical_lines_are_told(tmp_path):
         assert "the database is gone, password=***" in slack.messages[0]
         assert "the database is gone" in mail.mails[0].subject
         assert "hunter2" not in f"{slack.raw} {mail.mails}"
+
+
+def test_ten_thousand_lines_of_one_kind_are_two_messages():
+    """L5: the first, and at the end a summary with the exact number, though each line says something else."""
+    with SlackServer() as slack, MailServer() as mail:
+        configure(log_files=False, log_console=False, slack_webhook_url=slack.webhook_url, **mail_options(mail))
+        for number in range(10_000):
+            logger.critical("order %d cannot be stored", number)
+        reset()
+        assert len(slack.messages) == len(mail.mails) == 2
+        assert "order 0 cannot be stored" in slack.messages[0]
+        for text in (slack.messages[1], mail.mails[1].text):
+            assert "9999 more messages" in text
+            assert "9999 times: CRITICAL proletto (development): order 1 cannot be stored" in text
 
 
 def test_lines_that_were_told_already_are_not_told_again(tmp_path):
@@ -123,3 +137,22 @@ def test_a_destination_that_cannot_be_made_changes_nothing(kept):
     logger.info("line")
     assert kept.messages() == ["line"]
     assert current_options().app_name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"SLACK_WEBHOOK_URL": "hunter2"}, "SLACK_WEBHOOK_URL"),
+        ({"SLACK_BOT_TOKEN": "hunter2 hunter2", "SLACK_CHANNEL_ID": "C0"}, "SLACK_BOT_TOKEN"),
+        ({"SMTP_HOST": "a/b", "SMTP_FROM": "a@example.org", "SMTP_TO": "b@example.org"}, "SMTP_HOST"),
+        ({"SMTP_HOST": "mail", "SMTP_FROM": "nobody", "SMTP_TO": "b@example.org"}, "SMTP_FROM"),
+        ({"SMTP_HOST": "mail", "SMTP_FROM": "a@example.org", "SMTP_TO": "b@example.org, c"}, "SMTP_TO"),
+    ],
+)
+def test_wrong_variables_of_notices_are_named(monkeypatch, variables, named):
+    """What is wrong is told by the name of its variable, without what it holds."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{named} ") as caught:
+        logger.info("line")
+    assert "hunter2" not in str(caught.value)

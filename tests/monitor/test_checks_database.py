@@ -191,5 +191,17 @@ def test_a_server_that_never_answers():
         shown = checks.run()["checks"]["db"]
         assert (shown["status"], shown["output"]) == ("unhealthy", "no answer within 0.3 s")
         ended(checks, "db")  # after the two seconds that the driver waits at least
-        gc.collect()  # to which the driver leaves a connection that was never made
         assert server.left.wait(10.0)
+
+
+def test_a_connection_that_is_never_made_is_closed():
+    """What psycopg has open when it gives up is closed there and then, not when garbage is collected."""
+    pytest.importorskip("psycopg")
+    gc.disable()
+    try:
+        with SilentServer() as server:
+            found = DatabaseCheck(f"postgresql+psycopg://app@127.0.0.1:{server.port}/shop").probe(1.0)
+            assert (found.status, found.error_type) == ("failed", "ConnectionTimeout")
+            assert server.left.wait(5)
+    finally:
+        gc.enable()

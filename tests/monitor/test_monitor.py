@@ -1,4 +1,4 @@
-"""`Monitor` as users have it: options, samples, its thread, thresholds, health, and what it counts."""
+"""`Monitor` as users have it: options, samples, its thread, thresholds, and what it counts."""
 
 from __future__ import annotations
 
@@ -9,57 +9,18 @@ import threading
 import pytest
 
 from tests.child import printed_by
-from tests.monitor.stepping import Steps
 from tests.monitor.waiting import PATIENCE, wait_for
 from time_execution import monitor as package
 from time_execution import settings
 from time_execution.backends.memory import MemoryBackend
 from time_execution.exceptions import ConfigurationError, MissingExtraError
 from time_execution.monitor import Monitor, monitor
-from time_execution.monitor.options import NAMES
 from time_execution.monitor.sampler import THREAD_NAME
 from time_execution.monitor.system import FIGURES
 
 pytest.importorskip("psutil")
 
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch, tmp_path):
-    for name in NAMES:
-        monkeypatch.delenv(f"MONITOR_{name.upper()}", raising=False)
-    monkeypatch.setenv("LOG_FILES", "0")
-    monkeypatch.setenv("LOG_CONSOLE", "0")
-    monkeypatch.chdir(tmp_path)
-
-
-class Watched(Monitor):
-    """A monitor that moves by steps, and knows when its jobs ran."""
-
-    def __init__(self, steps):
-        self.steps = steps
-        self.time = steps.clock
-        self.sampled, self.written = [], []
-        super().__init__(clock=self.time, wall=self.time.time, sleep=lambda seconds: None)
-
-    def step(self, seconds):
-        self.steps.step(self, seconds)
-
-    def sample(self):
-        taken = super().sample()
-        self.sampled.append(self.time())
-        return taken
-
-    def _write_states(self):
-        super()._write_states()
-        self.written.append(self.time())
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    made = Watched(Steps(monkeypatch))
-    yield made
-    assert made.stop(PATIENCE)
-    made.reset()
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
 # ---- options -------------------------------------------------------------------------------------------------------
@@ -274,92 +235,6 @@ def test_importing_starts_nothing():
         "print(threading.active_count(), monitor.is_running())"
     )
     assert printed_by(code) == ["1", "False"]
-
-
-# ---- health --------------------------------------------------------------------------------------------------------
-
-
-def test_health_checks_run_by_themselves(watched):
-    """A check runs as the monitor starts, and every interval after that; `health` tells the last result."""
-    asked = []
-    watched.configure(health_check_interval=30)
-    watched.register_health_check("queue", lambda: asked.append(watched.time()))
-    assert shown(watched)["time"] is None
-    watched.start()
-    for moment in (0, 30, 60):
-        wait_for(lambda moment=moment: asked[-1:] == [moment] and shown(watched)["status"] == "healthy")
-        before = shown(watched)["time"]
-        watched.step(15)
-        assert asked[-1] == moment
-        watched.step(15)
-        wait_for(lambda before=before: shown(watched)["time"] != before)
-    assert asked == [0, 30, 60, 90]
-    assert watched.unregister_health_check("queue")
-    assert not watched.unregister_health_check("queue")
-    assert watched.health()["checks"] == {}
-
-
-def shown(watched):
-    return watched.health()["checks"]["queue"]
-
-
-def test_a_health_check_that_hangs_holds_nothing_up(watched):
-    """While one waits for its time-out, samples are taken and states written."""
-    begun, release = threading.Event(), threading.Event()
-
-    def hang():
-        begun.set()
-        release.wait(PATIENCE)
-
-    watched.register_health_check("slow", hang, timeout=5)
-    watched.start()
-    assert begun.wait(PATIENCE)
-    for _ in range(3):
-        watched.step(10)
-    assert watched.written == [0, 10, 20, 30]
-    release.set()
-
-
-def test_results_of_checks_are_a_state(watched):
-    """A store has the report as `health` returns it, once there is a check."""
-    stored = []
-
-    class Keeping(MemoryBackend):
-        def put_state(self, topic, owner, body):
-            stored.append((topic, body))
-
-    settings.configure(backends=[Keeping()])
-    watched.configure(scheduled_checks=False)
-    watched.start()
-    watched.steps.settle()
-    assert [topic for topic, _ in stored] == ["delivery", "process"]
-    watched.register_health_check("queue", lambda: True)
-    watched.check_health()
-    stored.clear()
-    watched.step(10)
-    assert [topic for topic, _ in stored] == ["delivery", "process", "health"]
-    assert dict(stored)["health"]["checks"] == watched.health()["checks"]
-
-
-def test_scheduled_checks_may_be_off(watched):
-    """Without them a check runs when it is asked for, and only then."""
-    asked = []
-    watched.configure(scheduled_checks=False)
-    watched.register_health_check("queue", lambda: asked.append(1))
-    watched.start()
-    watched.step(1000)
-    assert asked == []
-    assert watched.check_health()["checks"]["queue"]["status"] == "healthy"
-    assert asked == [1]
-
-
-def test_the_unhealthy_threshold_counts(watched):
-    """So many failures in a row as configured make a service unhealthy; a later change holds for it, too."""
-    watched.configure(unhealthy_threshold=2)
-    watched.register_health_check("never", lambda: False)
-    assert [watched.check_health()["status"] for _ in range(2)] == ["degraded", "unhealthy"]
-    watched.configure(unhealthy_threshold=9)
-    assert watched.check_health()["checks"]["never"]["status"] == "degraded"
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------

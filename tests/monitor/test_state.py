@@ -177,6 +177,18 @@ def test_states_name_the_application_as_its_log_does(monkeypatch, tmp_path, is_s
         logs.reset()
 
 
+@pytest.mark.parametrize(("origin", "name"), [("orders", "orders"), (None, "proletto")])
+def test_states_of_an_application_without_a_name(monkeypatch, origin, name):
+    """One that is named nowhere goes by the origin of its metrics, else by the name that its log would have."""
+    logs.reset()
+    monkeypatch.delenv("APP_NAME", raising=False)
+    store = Keeping()
+    with settings(backends=[store], origin=origin):
+        write()
+    assert {body["app"] for *_, body in store.states} == {name}
+    assert setup.application is None
+
+
 def test_without_a_store_that_keeps_states_nothing_is_asked():
     """Neither the monitor nor the checks are asked for what nobody would keep."""
 

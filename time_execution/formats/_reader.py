@@ -117,6 +117,23 @@ def dataclass_attributes(value: Any, base: type) -> dict[str, Any] | None:
     return attributes
 
 
+def tuple_items(value: Any) -> dict[str, Any] | None:
+    """Return what a named tuple holds, by name: names may tell that something is a secret; None of any other tuple."""
+    for base in mro_of(type(value))[:-1]:
+        names = _members_of(base).get("_fields")
+        if names is not None:
+            break
+    else:
+        return None
+    length = tuple.__len__(value)
+    if type(names) is not tuple or len(names) != length or any(type(name) is not str for name in names[:MAX_ITEMS]):
+        return None
+    items = dict(zip(names[:MAX_ITEMS], tuple.__iter__(value), strict=False))
+    if length > MAX_ITEMS:
+        items["…"] = f"…[cut, {length} keys]"
+    return items
+
+
 def _own_attribute(value: Any, name: str) -> Any:
     for base in mro_of(type(value)):
         members = _members_of(base)

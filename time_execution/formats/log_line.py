@@ -203,11 +203,10 @@ def _more_lines(record: Metric) -> Iterator[str]:
 
 
 def flat_line(record: Metric) -> str:
-    """Return a record as one line of JSON with the fields of the table above; the record is changed."""
-    for key in [key for key in record if key.startswith("_") or key == NAME]:
-        del record[key]
-    record[TIMESTAMP] = moment_text(record[TIMESTAMP])
-    return f"{document(record)}\n"
+    """Return a record as one line of JSON with the fields of the table above; the record is not changed."""
+    shown = {key: value for key, value in record.items() if not (key.startswith("_") or key == NAME)}
+    shown[TIMESTAMP] = moment_text(record[TIMESTAMP])
+    return f"{document(shown)}\n"
 
 
 ECS_PRIVATE = {PRIVATE[name]: name for name in ("filename", "processName", "threadName")}

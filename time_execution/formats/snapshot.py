@@ -10,7 +10,7 @@ value                           becomes
 str, int, float, bool, None     itself; of a subclass, the plain value; an int over 4 096 bits ``<int of … bits>``
 datetime                        an aware datetime in UTC (a naive one is taken as UTC)
 date, time; timedelta           ISO 8601 text; seconds as a float
-dict, dataclass                 dict with text keys (a field declared ``repr=False`` is left out)
+dict, dataclass, named tuple    dict with text keys (a field declared ``repr=False`` is left out)
 list, tuple, deque, set         list; a set's is sorted where its items have an order
 bytes, bytearray                text: UTF-8, or what a bytes literal would hold (``\xff``)
 Decimal; complex                the nearest float, or text where there is none; text
@@ -44,6 +44,7 @@ from time_execution.formats._reader import (
     read_container,
     read_int,
     reader_of,
+    tuple_items,
 )
 from time_execution.formats.labels import given_labels
 from time_execution.types import HOSTNAME, NAME, ORIGIN, TIMESTAMP, VALUE, Metric
@@ -200,6 +201,9 @@ class _Copier:
         for base in bases[:-1]:
             read = reader_of(base, kind)
             if read is read_container:
+                named = tuple_items(value) if base is tuple and kind is not tuple else None
+                if named is not None:
+                    return self.container(value, dict, named, depth)
                 return self.container(value, base, value, depth)
             if read is not None:
                 return self.scalar(read(value, base))

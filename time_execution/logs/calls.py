@@ -82,12 +82,13 @@ class CallTarget(Target):
     """
 
     plan_type: ClassVar[type[Plan]] = CallPlan
-    __slots__ = ("_known", "level", "max_length")
+    __slots__ = ("_origin", "_parameters", "level", "max_length")
 
     def __init__(self, func: Any, name: str, level: int, max_length: int) -> None:
         self.level = level
         self.max_length = max_length
-        self._known: tuple[Any, Parameters, Origin] | None = None
+        self._parameters: tuple[Any, Parameters] | None = None
+        self._origin: tuple[Any, Origin] | None = None
         super().__init__(func, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,18 +102,20 @@ class CallTarget(Target):
     def mark(self, wrapper: Any) -> None:
         """Write nothing on the wrapper: it has no series."""
 
-    def known(self, func: Any) -> tuple[Any, Parameters, Origin]:
-        """Return the function with its parameters, and where it is defined."""
-        known = self._known
-        if known is None or known[0] is not func:
-            known = self._known = (func, Parameters(func), origin_of(func))
-        return known
+    def origin(self) -> Origin:
+        """Return where the function is defined; never raises."""
+        known = self._origin
+        if known is None or known[0] is not self.func:
+            known = self._origin = (self.func, origin_of(self.func))
+        return known[1]
 
     def arguments(self, call: Call) -> str:
         """Return the arguments of a call as one text, without secrets."""
         func, args, kwargs = call
-        bound = self.known(func)[1].bind(args, kwargs)
-        return argument_text(bound, max_length=self.max_length)
+        known = self._parameters
+        if known is None or known[0] is not func:
+            known = self._parameters = (func, Parameters(func))
+        return argument_text(known[1].bind(args, kwargs), max_length=self.max_length)
 
     def result(self, value: Any) -> str:
         """Return a result as a text; where the function's name tells that it is a secret, a mask."""
@@ -124,7 +127,7 @@ class CallTarget(Target):
         shown = UNKNOWN if arguments is None or isinstance(arguments, Failed) else arguments
         took = (span[1] - span[0]) / 1_000_000
         fields: dict[str, Any] = {CALL: self.name, ARGUMENTS: shown, DURATION_MS: took}
-        origin = self.known(self.func)[2]
+        origin = self.origin()
         if exception is None:
             found = _RESULT.attempt(self, response)
             fields[RETURNED] = UNKNOWN if isinstance(found, Failed) else found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from time_execution.argument_check import check_switches
 from time_execution.decorator import decorate
+from time_execution.logs.errors import ErrorScope, scope_in_force
 from time_execution.logs.handled import HandledTarget, Handling, leave, scope_around
 from time_execution.logs.line import Origin, write
 from time_execution.naming import name_of
@@ -17,16 +19,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from time_execution.logs.errors import ErrorScope
-
 F = TypeVar("F")
 
 
 class ErrorCapture:
     """Log an exception that leaves a block of code, with its traceback, and let it pass or end there.
 
-    For ``with`` and ``async with``; may be used again after it was left, but not by two threads or tasks at once. As a
-    decorator it does the same for each call, in any number of threads. The line is of the level `ERROR`, so the
+    For ``with`` and ``async with``; may be used again, within itself, and by several threads and tasks at once. As a
+    decorator it does the same for each call. The line is of the level `ERROR`, so the
     exception is also an event of the pipeline, once: see `time_execution.logs.record_error`. What is no `Exception`,
     such as ``KeyboardInterrupt`` or ``CancelledError``, passes unlogged.
 
@@ -37,7 +37,7 @@ class ErrorCapture:
         **extra: Further fields; secrets in them are masked.
 
     Attributes:
-        failed: Whether the latest block ended by an exception.
+        failed: Whether the block that was entered or left last ended by an exception.
 
     Raises:
         ConfigurationError: When `reraise` is neither true nor false.
@@ -60,12 +60,14 @@ class ErrorCapture:
         self.reraise = reraise
         self.failed = False
         self._fields = {key: value for key, value in named.items() if value is not None} | extra
-        self._scope: ErrorScope | None = None
+        # For each block that is open: the scope in force there, and the same if it was opened for this block.
+        self._open: list[tuple[ErrorScope | None, ErrorScope | None]] = []
 
     def __enter__(self) -> Self:
         """Begin the block."""
         self.failed = False
-        self._scope = scope_around()
+        opened = scope_around()
+        self._open.append((scope_in_force(), opened))
         return self
 
     def __exit__(
@@ -85,7 +87,7 @@ class ErrorCapture:
         return self._end(exc, sys._getframe(1))  # noqa: SLF001 - see above
 
     def _end(self, exc: BaseException | None, frame: Any) -> bool:
-        scope, self._scope = self._scope, None
+        opened = self._left()
         try:
             if exc is None or not isinstance(exc, Exception):
                 return False
@@ -95,7 +97,18 @@ class ErrorCapture:
             write(logging.ERROR, origin, "%s failed: %s", what, exc, exception=exc, fields=self._fields)
             return not self.reraise
         finally:
-            leave(scope)
+            leave(opened)
+
+    def _left(self) -> ErrorScope | None:
+        """Return the scope that was opened for the block that ends, which is one of this context if there is any."""
+        here, blocks = scope_in_force(), self._open
+        with suppress(IndexError, ValueError):  # it was never entered, or another thread was faster
+            block = next((each for each in reversed(tuple(blocks)) if each[0] is here), None)
+            if block is None:
+                return blocks.pop()[1]
+            blocks.remove(block)  # those that are equal are of the same scope
+            return block[1]
+        return None
 
     def __call__(self, func: F) -> F:
         """Return a form of a callable whose exceptions are logged with the same fields.

@@ -84,7 +84,8 @@ def handle_errors(
     """Log each exception of a callable with its traceback, and let it pass, or return something in its place.
 
     On whatever `time_execution.time_execution` takes; a class only where exceptions pass. A generator whose exception
-    is kept back ends, and returns the fallback; where `fallback_function` is a generator itself, its items follow.
+    is kept back ends, and returns the fallback; where `fallback_function` is a generator itself, its items follow. A
+    task that a function returns is its caller's to handle.
     ``KeyboardInterrupt``, ``SystemExit``, ``CancelledError`` and all else that is no `Exception` passes unlogged. The
     lines are of the level `ERROR`, so each exception is also an event of the pipeline, once: see
     `time_execution.logs.record_error`. An exception that passes is the same object, and unchanged. Thread-safe.
@@ -96,7 +97,8 @@ def handle_errors(
             returns is awaited where it can be. What it raises goes on to the caller.
 
     Raises:
-        ConfigurationError: When an argument is wrong, both fallbacks are given, or one for a class.
+        ConfigurationError: When an argument is wrong, both fallbacks are given, one for a class, or an asynchronous one
+            for a generator that is not.
         TypeError: When what is decorated cannot be called.
 
     Example:

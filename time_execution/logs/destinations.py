@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from time_execution.exceptions import ConfigurationError, MissingExtraError
 from time_execution.file_path import to_file
 from time_execution.formats.log_line import ECS_PRIVATE, REQUEST_ID, TextLine, ecs_line, flat_line
 from time_execution.logs.options import DEFAULT_FORMAT
@@ -25,6 +26,14 @@ _MIB = 1024 * 1024
 _LOG: dict[str, Any] = {"max_bytes": 10 * _MIB, "backup_count": 5}
 _STRUCTURED: dict[str, Any] = {"max_bytes": 20 * _MIB, "backup_count": 5}
 _ERRORS: dict[str, Any] = {"is_daily": True, "backup_count": 30}
+_OPTIONS = {
+    "webhook_url": "SLACK_WEBHOOK_URL",
+    "bot_token": "SLACK_BOT_TOKEN",
+    "host": "SMTP_HOST",
+    "sender": "SMTP_FROM",
+    "recipients": "SMTP_TO",
+}
+"""What arguments of backends are called among the options."""
 
 
 class Destination(NamedTuple):
@@ -156,13 +165,24 @@ def _notices(options: Options) -> Iterator[tuple[Hashable, Callable[[], Destinat
 def _slack(**arguments: Any) -> Destination:
     from time_execution.backends.slack import SlackBackend  # noqa: PLC0415 - needs slack_sdk
 
-    return _registered("slack", logging.CRITICAL, server_queue(SlackBackend(**arguments)))
+    return _registered("slack", logging.CRITICAL, server_queue(_made(SlackBackend, arguments)))
 
 
 def _mail(**arguments: Any) -> Destination:
     from time_execution.backends.smtp import SMTPBackend  # noqa: PLC0415 - few send mail
 
-    return _registered("mail", logging.CRITICAL, server_queue(SMTPBackend(**arguments)))
+    return _registered("mail", logging.CRITICAL, server_queue(_made(SMTPBackend, arguments)))
+
+
+def _made(kind: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Return a backend; what it says of a wrong argument is said of the option."""
+    try:
+        return kind(**arguments)
+    except MissingExtraError:
+        raise
+    except ConfigurationError as exc:
+        key, _, complaint = str(exc).partition(" ")
+    raise ConfigurationError(f"{_OPTIONS.get(key, key)} {complaint}")
 
 
 def _registered(name: str, level: int, backend: ThreadedBackend) -> Destination:

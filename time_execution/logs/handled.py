@@ -8,14 +8,17 @@ from __future__ import annotations
 import inspect
 import logging
 import types
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 from time_execution.exceptions import ConfigurationError
 from time_execution.logs.errors import ErrorScope, scope_in_force
 from time_execution.logs.line import Origin, origin_of, write
 from time_execution.plan import Target
-from time_execution.signature import shape_of
+from time_execution.signature import Shape, inside_partials, shape_of
+
+_ASYNCHRONOUS = ("coroutine", "asynchronous generator")
 
 
 class Handling:
@@ -28,10 +31,10 @@ class Handling:
         fields: Extra fields of the lines.
 
     Attributes:
-        goes_on: Whether the fallback is itself a generator, whose items take the place of those that do not come.
+        shape: What the function is; the items of a generator take the place of those that do not come.
     """
 
-    __slots__ = ("_fallback_value", "fallback_function", "fields", "goes_on", "reraise")
+    __slots__ = ("_fallback_value", "fallback_function", "fields", "reraise", "shape")
 
     def __init__(
         self,
@@ -45,11 +48,30 @@ class Handling:
         self._fallback_value = fallback_value
         self.fallback_function = fallback_function
         self.fields = fields or {}
-        self.goes_on = False if fallback_function is None else "generator" in shape_of(fallback_function)
+        self.shape: Shape = "function" if fallback_function is None else shape_of(fallback_function)
 
     def fallback(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what takes the place of a result; what the function raises goes on to the caller."""
         return self._fallback_value if self.fallback_function is None else self.fallback_function(*args, **kwargs)
+
+    async def fallback_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the same, once it was awaited where the function returns what can be."""
+        if self.fallback_function is None:
+            return self._fallback_value
+        found = self.fallback_function(*args, **kwargs)
+        return await found if inspect.isawaitable(found) else found
+
+    async def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Yield the items of a fallback that is a generator; what another one returns can be returned by nobody."""
+        if self.shape == "asynchronous generator":
+            async with aclosing(self.fallback(args, kwargs)) as items:
+                async for item in items:
+                    yield item
+        elif self.shape == "generator":
+            for item in self.fallback(args, kwargs):
+                yield item
+        else:
+            await self.fallback_async(args, kwargs)
 
 
 class HandledTarget(Target):
@@ -61,7 +83,8 @@ class HandledTarget(Target):
         handling: What becomes of an exception.
 
     Raises:
-        ConfigurationError: When it is a class and something is to be returned in place of what it makes.
+        ConfigurationError: When it is a class and something is to be returned in place of what it makes, or a generator
+            and an asynchronous function is to do that.
     """
 
     wrappers: ClassVar[Mapping[str, Callable[[Any, Any], Callable[..., Any]]]] = {}
@@ -70,6 +93,8 @@ class HandledTarget(Target):
     def __init__(self, func: Any, name: str, handling: Handling) -> None:
         if isinstance(func, type) and not handling.reraise:
             raise ConfigurationError(f"handle_errors(): nothing can take the place of a {name} that was not made")
+        if handling.shape in _ASYNCHRONOUS and _is_generator(func):
+            raise ConfigurationError(f"handle_errors(): fallback_function is asynchronous, and {name} is not")
         self.handling = handling
         self._origin: Origin | None = None
         super().__init__(func, name)
@@ -91,6 +116,12 @@ class HandledTarget(Target):
             self._origin = origin_of(self.func)
         fields = self.handling.fields
         write(logging.ERROR, self._origin, "%s failed: %s", self.name, exception, exception=exception, fields=fields)
+
+
+def _is_generator(func: Any) -> bool:
+    """Whether it is a generator function, and no coroutine that is written as one."""
+    code = getattr(inside_partials(func), "__code__", None)
+    return shape_of(func) == "generator" and not getattr(code, "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE
 
 
 def _restored(name: str, handling: Handling) -> HandledTarget:
@@ -127,7 +158,7 @@ def _function(func: Callable[..., Any], target: HandledTarget) -> Callable[..., 
 
 
 def _coroutine(func: Callable[..., Any], target: HandledTarget) -> Callable[..., Any]:
-    handling, failure, enter, left, is_awaitable = target.handling, Exception, scope_around, leave, inspect.isawaitable
+    handling, failure, enter, left = target.handling, Exception, scope_around, leave
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         scope = enter()
@@ -137,8 +168,7 @@ def _coroutine(func: Callable[..., Any], target: HandledTarget) -> Callable[...,
             target.log(exc)
             if handling.reraise:
                 raise
-            found = handling.fallback(args, kwargs)
-            return await found if is_awaitable(found) else found
+            return await handling.fallback_async(args, kwargs)
         finally:
             left(scope)
 
@@ -146,23 +176,52 @@ def _coroutine(func: Callable[..., Any], target: HandledTarget) -> Callable[...,
 
 
 def _awaitable(func: Callable[..., Any], target: HandledTarget) -> Callable[..., Any]:
-    """Wrap a plain function around a coroutine function; a task that it returns is the caller's to handle."""
-    is_coroutine = inspect.iscoroutine
+    """Wrap a plain function around a coroutine function; what it returns but a coroutine, such as a task, is as it was.
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        response = func(*args, **kwargs)
-        return await response if is_coroutine(response) else response
-
-    handled = _coroutine(call, target)
+    Its callers await what it returns, so that what it raises before has a fallback that can be awaited, too.
+    """
+    handling, failure, enter, left = target.handling, Exception, scope_around, leave
+    is_coroutine, awaited = inspect.iscoroutine, _awaited
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return handled(*args, **kwargs)
+        scope = enter()
+        try:
+            response = func(*args, **kwargs)
+        except failure as exc:
+            target.log(exc)
+            if handling.reraise:
+                raise
+            return handling.fallback_async(args, kwargs)
+        finally:
+            left(scope)
+        return awaited(response, target, args, kwargs) if is_coroutine(response) else response
 
     return wrapper
 
 
-def _generator(func: Callable[..., Generator[Any, Any, Any]], target: HandledTarget) -> Callable[..., Any]:
+async def _awaited(
+    coroutine: Coroutine[Any, Any, Any], target: HandledTarget, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    scope = scope_around()
+    try:
+        return await coroutine
+    except Exception as exc:
+        target.log(exc)
+        if target.handling.reraise:
+            raise
+        return await target.handling.fallback_async(args, kwargs)
+    finally:
+        leave(scope)
+
+
+def _generator(
+    func: Callable[..., Generator[Any, Any, Any]],
+    target: HandledTarget,
+    *,
+    going_on: Sequence[Shape] = ("generator",),
+) -> Callable[..., Any]:
     handling, failure = target.handling, Exception
+    goes_on = handling.shape in going_on
 
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         try:
@@ -172,20 +231,18 @@ def _generator(func: Callable[..., Generator[Any, Any, Any]], target: HandledTar
             if handling.reraise:
                 raise
         found = handling.fallback(args, kwargs)  # not above: it may take long, and the exception would live as long
-        return (yield from found) if handling.goes_on else found
+        return (yield from found) if goes_on else found
 
     return wrapper
 
 
 def _generator_coroutine(func: Callable[..., Generator[Any, Any, Any]], target: HandledTarget) -> Callable[..., Any]:
-    return types.coroutine(_generator(func, target))
+    return types.coroutine(_generator(func, target, going_on=("generator", "coroutine")))
 
 
-def _async_generator(  # noqa: C901 - ``yield from`` written out
-    func: Callable[..., AsyncGenerator[Any, Any]], target: HandledTarget
-) -> Callable[..., Any]:
+def _async_generator(func: Callable[..., AsyncGenerator[Any, Any]], target: HandledTarget) -> Callable[..., Any]:
     handling, closed, exhausted = target.handling, GeneratorExit, StopAsyncIteration
-    failure, anything = Exception, BaseException
+    failure, anything, closing_after = Exception, BaseException, aclosing
 
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         thrown = closing = None
@@ -211,8 +268,8 @@ def _async_generator(  # noqa: C901 - ``yield from`` written out
                 raise
         finally:
             thrown = closing = None
-        if handling.goes_on:
-            async for item in handling.fallback(args, kwargs):
+        async with closing_after(handling.items(args, kwargs)) as items:
+            async for item in items:
                 yield item
 
     return wrapper

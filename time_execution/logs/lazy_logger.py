@@ -64,7 +64,7 @@ class LazyLogger(_Base):
 
     def forget(self) -> None:
         """Look again for whom it stands with its next use."""
-        self._above = None
+        self._above = self._found = None
         for name in _CALLED:
             self.__dict__.pop(name, None)
 

@@ -28,11 +28,16 @@ class Origin(NamedTuple):
 
 
 def origin_of(func: Any) -> Origin:
-    """Return where a callable is defined; for what is written in C, nowhere."""
+    """Return where a callable is defined; nowhere for what is written in C, or raises when it is asked."""
+    found: Any = _ORIGIN.attempt(func)
+    return _NOWHERE if isinstance(found, Failed) else found
+
+
+def _origin(func: Any) -> Origin:
     code = getattr(inspect.unwrap(named_part(func)), "__code__", None)
     if isinstance(code, CodeType):
         return Origin(code.co_filename, code.co_firstlineno, code.co_name)
-    return Origin("(unknown file)", 0, str(getattr(named_part(func), "__name__", "?")))
+    return _NOWHERE._replace(function=str(getattr(named_part(func), "__name__", "?")))
 
 
 def is_enabled(level: int) -> bool:
@@ -92,6 +97,8 @@ def _write(  # noqa: PLR0917 - as `write` has them
     application.handle(record)
 
 
+_NOWHERE = Origin("(unknown file)", 0, "?")
 _MADE_LATER = frozenset({"message", "asctime"})
+_ORIGIN = Step(_origin, kind="hook", label=LABEL, raises=False, told="handler")
 _ENABLED = Step(_is_enabled, kind="hook", label=LABEL, raises=False, told="handler")
 _WRITE = Step(_write, kind="hook", label=LABEL, raises=False, told="handler")

@@ -166,7 +166,7 @@ class RecordMaker:
         if NOTICED in extra:
             fields[NOTICED] = extra.pop(NOTICED) is True
         if not _is_plain(extra):
-            extra = snapshot({key: _with_names(value) for key, value in extra.items()})
+            extra = snapshot(extra)
         for key, value in REDACTOR.redact(extra, max_text=MAX_TEXT).items():
             name = key
             while name in _OURS or name in fields or name.startswith("_"):
@@ -204,14 +204,6 @@ def _is_plain(extra: dict[Any, Any]) -> bool:
         if type(key) is not str or len(key) > _LONGEST_NAME:
             return False
     return True
-
-
-def _with_names(value: Any) -> Any:
-    """Return a named tuple as a dict, whose keys may tell that something is secret; anything else as it is."""
-    names = getattr(type(value), "_fields", None) if isinstance(value, tuple) else None
-    if not isinstance(names, tuple) or len(names) != tuple.__len__(value):
-        return value
-    return dict(zip(names, tuple.__iter__(value), strict=True))
 
 
 def _message(source: logging.LogRecord) -> str:

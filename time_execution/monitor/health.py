@@ -124,6 +124,11 @@ class HealthChecks:
         with self._changed:
             return self._records.pop(name, None) is not None
 
+    def names(self) -> list[str]:
+        """Return the names of the checks that are registered."""
+        with self._changed:
+            return list(self._records)
+
     def run(self, names: Iterable[str] | None = None, *, max_age: float = 0.0) -> dict[str, Any]:
         """Run checks now, wait for them, and return the report of all.
 

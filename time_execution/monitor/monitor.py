@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from time_execution.monitor.requests import RequestStatistics
 
 _SHORTEST_INTERVAL = 0.1
+_FRESH = 5.0
 
 
 class Monitor:
@@ -293,14 +294,21 @@ class Monitor:
         """Forget a health check; says whether there was one."""
         return self._health().unregister(name)
 
+    def health_checks(self) -> list[str]:
+        """Return the names of the health checks; begins none of them."""
+        return [] if self._checks is None else self._checks.names()
+
     def health(self) -> dict[str, Any]:
-        """Return the last results of the health checks; asks nobody, so it never waits for a service.
+        """Return the last results of the health checks; never waits for a service.
+
+        Where the checks are not scheduled, those that were not run within five seconds begin to run, in the background,
+        for the next who asks. Otherwise nothing is begun.
 
         Returns:
             ``status`` (``healthy``, ``degraded`` or ``unhealthy``), ``time`` (ISO 8601), and ``checks``: name ->
             ``status, since, time, duration_ms, failures, output, critical, type``.
         """
-        return self._health().report()
+        return self._health().report(max_age=None if self.options.scheduled_checks else _FRESH)
 
     def check_health(self) -> dict[str, Any]:
         """Run all health checks now, side by side, and return what `health` does; waits up to the longest time-out."""

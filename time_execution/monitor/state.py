@@ -17,6 +17,7 @@ from typing import Any
 from time_execution import operations
 from time_execution.formats.json import decode, encode
 from time_execution.guard import Step, label_of
+from time_execution.logs.options import Options
 from time_execution.settings import current
 
 INTERVAL = 10.0
@@ -25,6 +26,7 @@ INTERVAL = 10.0
 DELIVERY, HEALTH, PROCESS = "delivery", "health", "process"
 
 _DEEPEST = 10
+_UNNAMED = Options().app_name
 
 
 def write_states(
@@ -99,11 +101,14 @@ def _process(started: float) -> dict[str, Any]:
 
 
 def _app() -> str:
-    """Return the application's name as its log has it, without setting that up; empty where it has none."""
+    """Return the application's name as its log has it, or would have it, for that is not set up here.
+
+    Where nobody named it for the log, it is what its metrics have as ``origin``, should they have any.
+    """
     module = sys.modules.get("time_execution.logs.setup")
     if module is not None and module.setup.application is not None:
         return str(module.current_options().app_name)
-    return os.environ.get("APP_NAME", "")
+    return os.environ.get("APP_NAME") or current().values.origin or _UNNAMED
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -193,6 +194,7 @@ class SQLAlchemyBackend(BaseMetricsBackend):
                         connection.execute(sqlalchemy.text(f"SET LOCAL {setting} = {longest:d}"))
                 yield connection
         except SQLAlchemyError as exc:
+            _let_go(exc)
             raise error_of(exc, place=self.database) from exc
 
     def _found(self, engine: Engine) -> Layout:
@@ -240,6 +242,11 @@ def _checked_name(table: Any) -> str:
     if any(len(part) > _LONGEST_NAME for part in parts):
         raise ConfigurationError(f"table must be a name of at most {_LONGEST_NAME} characters")
     return str(table)
+
+
+def _let_go(exc: SQLAlchemyError) -> None:
+    """Take from the driver's frames what they hold: psycopg's have a connection that was never made, and each other."""
+    traceback.clear_frames(getattr(getattr(exc, "orig", None), "__traceback__", None))
 
 
 def _until(trouble: BackendError, results: list[Result]) -> Iterator[Result]:

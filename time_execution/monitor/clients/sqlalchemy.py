@@ -6,6 +6,7 @@ import math
 import re
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -70,7 +71,12 @@ def engine_maker(url: str, line: Line) -> Callable[[float], Any]:
         engine = sqlalchemy.create_engine(found, poolclass=NullPool, connect_args=timeouts_of(found, timeout))
 
         def connect(dialect: Any, _: Any, args: Any, options: Any) -> Any:
-            connection = dialect.connect(*args, **options)
+            try:
+                connection = dialect.connect(*args, **options)
+            except Exception as exc:
+                # Else psycopg's frames and exception hold each other, and the socket, until somebody collects garbage.
+                traceback.clear_frames(exc.__traceback__)
+                raise
             line.hold(connection)
             return connection
 
