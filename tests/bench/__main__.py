@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import calls, delivery, logs, monitoring, peers, sources, startup, stores, timer, web
+from tests.bench import calls, dashboard, delivery, logs, monitoring, peers, sources, startup, stores, timer, web
 from tests.bench.bench_sqlite import TURN
 from tests.bench.measure import Table
 
@@ -48,6 +48,7 @@ SECTIONS: dict[str, Callable[[Size, Path], Table]] = {
     "logs": lambda size, _: logs.logs_table(size.windows),
     "monitoring": lambda size, _: monitoring.monitoring_table(size.windows),
     "web": lambda size, _: web.web_table(size.repeats, 2),
+    "dashboard": lambda size, folder: dashboard.dashboard_table(folder, size.report_rows, rounds=2 * size.repeats),
     "drain": lambda size, _: delivery.drain_table(size.queues),
     "memory": lambda size, _: delivery.memory_table(max(size.queues)),
     "sqlite": lambda size, folder: stores.sqlite_table(folder, size.sqlite_rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from http.client import HTTPConnection
@@ -92,6 +93,16 @@ def test_shop_is_shown_under_load(shop, tmp_path):
     told = process.stderr.read()
     assert "Traceback" not in told
     assert int(re.search(r"(\d+) requests were answered", told)[1]) > 0
+    assert [item.name for item in tmp_path.iterdir() if "time-execution" in item.name] == []
+
+
+def test_shop_leaves_nothing_when_it_is_told_to_end(shop, tmp_path):
+    """By whatever runs it in the background, as well as by an interrupt."""
+    port, dashboard, process = shop
+    assert _asked(port, dashboard)[0] == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert "requests were answered" in process.stderr.read()
     assert [item.name for item in tmp_path.iterdir() if "time-execution" in item.name] == []
 
 

@@ -8,6 +8,7 @@ what the command line does instead, on docutils turning a document into HTML.
 from __future__ import annotations
 
 import argparse
+import signal
 import sqlite3
 import tempfile
 import threading
@@ -58,6 +59,8 @@ def _run_shop(arguments: argparse.Namespace) -> int:
     from time_execution.cli.demo_visitors import Visitors
 
     with ExitStack() as stack:
+        # What is ended from outside cleans up as well.
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="time-execution-")))
         server = _server(arguments, folder, stack)
         address = f"http://127.0.0.1:{server.port}/admin/monitoring/"
@@ -74,6 +77,10 @@ def _run_shop(arguments: argparse.Namespace) -> int:
             visitors.stop()
             say(f"{visitors.sent} requests were answered")
     return 0
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _server(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Any:

@@ -39,7 +39,7 @@ class Served:
     def stop(self):
         """End it, with all connections."""
         self._server.trigger.pull_trigger(self._close)
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
 
     def _close(self):

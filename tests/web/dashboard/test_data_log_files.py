@@ -14,6 +14,7 @@ from tests.web.dashboard.logged import NAME, everything, line, logs, numbers
 from tests.web.dashboard.stored import ask, fresh_store
 from time_execution.append_file import AppendFile
 from time_execution.web.dashboard.data import QueryError
+from time_execution.web.dashboard.data.log_lines import MOST_READ
 
 
 @pytest.fixture
@@ -133,6 +134,14 @@ class TestBounds:
         assert answer["older"] is not None
         assert peak < 20 << 20
 
+    def test_lines_are_bounded(self, folder, log):
+        """Five hundred at most, however many are asked for, forwards and back."""
+        log.append(line(0))
+        newer = logs(folder)["newer"]
+        log.append(b"".join(line(number) for number in range(1, 700)), is_bounded=False)
+        assert len(logs(folder, limit=10**9)["lines"]) == 500
+        assert len(logs(folder, limit=10**9, after=newer)["lines"]) == 500
+
     def test_much_that_compresses_well(self, folder, log):
         """Of a file that becomes a gigabyte, no more is unpacked than is looked at."""
         log.append(line(1))
@@ -146,6 +155,8 @@ class TestBounds:
         while turns == 0 or (older is not None and turns < 25):
             answer = ask(store, "logs", **({"before": older} if older else {}))
             older, turns = answer["older"], turns + 1
+            (index,) = store.log_folder._indexes.values()
+            assert index.size <= min(turns * 13, 133) << 20
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 20 << 20
@@ -171,6 +182,20 @@ class TestBounds:
             answer = logs(folder, after=newer)
             ahead, newer = ahead + numbers(answer), answer["newer"]
         assert ahead == [3]
+
+    def test_following_far_behind(self, folder, log):
+        """What was written since then is looked at in parts, too; the cursor goes on where the last one ended."""
+        log.append(line(1))
+        newer = logs(folder)["newer"]
+        filling = line(2, note="x" * 900)
+        log.append(filling * (3 * MOST_READ // len(filling)) + line(3, "CRITICAL"), is_bounded=False)
+        found, seen = [], [newer]
+        while not found:
+            answer = logs(folder, level="CRITICAL", after=seen[-1])
+            found = numbers(answer)
+            seen.append(answer["newer"])
+        assert found == [3]
+        assert 4 <= len(seen) == len(set(seen)) <= 6
 
     def test_the_sample(self, tmp_path):
         """The log that comes with the sample database is shown whole."""

@@ -231,7 +231,11 @@ class TestSearch:
             ("message", []),
             (".*", []),
             ("(a+)+$", []),
-            ("=", [7, 6, 5, 4, 3, 2, 1]),
+            ("straße", [8]),
+            ("STRASSE", [8]),
+            ("user.id=5", [9]),
+            ("tags=[1,2]", [9]),
+            ("=", [9, 8, 7, 6, 5, 4, 3, 2, 1]),
         ],
     )
     def test_by_text(self, folder, log, q, found):
@@ -244,8 +248,10 @@ class TestSearch:
             5: {"who": "ärger"},
             6: {"exception": exception},
             7: {"path": "back\\slash"},
+            8: {"where": "Straße"},
+            9: {"user": {"id": 5}, "tags": [1, 2]},
         }
-        log.append(b"".join(line(number, **extra.get(number, {})) for number in range(1, 8)))
+        log.append(b"".join(line(number, **extra.get(number, {})) for number in range(1, 10)))
         assert numbers(logs(folder, q=q)) == found
 
     @settings(max_examples=60)

@@ -32,7 +32,7 @@ class TestSentence:
         level, text, _ = said(checks={"a": "healthy", "b": "healthy"}, requests=12.345, p95=85.21, last=999.0)
         assert (level, text) == (
             "ok",
-            "Nothing is wrong: both services are healthy; 12.3 requests a second, p95 85.2 ms.",
+            "Nothing is wrong: both services are healthy; in the last 10 minutes 12.3 requests a second, p95 85.2 ms.",
         )
 
     def test_services(self):
@@ -240,6 +240,16 @@ class TestOverview:
         assert [service["name"] for service in answer["services"]] == ["db", "mail"]
         assert answer["errors"][0]["type"] == "E"
         assert answer["sentence"]["text"].startswith("1 of 2 services is unhealthy: db")
+
+    @pytest.mark.parametrize(("began", "rate"), [(20, "6"), (240, "0.5"), (86_000, "0.189")])
+    def test_requests_of_a_new_application(self, path, began, rate):
+        """They are not spread over minutes in which it did not run yet; over all ten where it did."""
+        write(
+            path,
+            [gauge("system.cpu_percent", 5.0, began), *(request("/", 20.0, 1 + number % 19) for number in range(120))],
+        )
+        text = ask(fresh_store(path), "overview")["sentence"]["text"]
+        assert f"{rate} requests a second" in text
 
     def test_queues_in_trouble(self, path):
         """Those of living processes whose metrics wait; what they lose while somebody watches."""

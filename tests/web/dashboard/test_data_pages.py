@@ -352,6 +352,9 @@ class TestErrors:
         answer = ask(store, "errors")
         assert (len(answer["groups"]), answer["truncated"]) == (200, True)
         assert answer["groups"][0]["place"] == "p0"
+        write(path, [error("E", f"older{number}", 300 + number) for number in range(800)])
+        answer = ask(store, "errors", q="older799")
+        assert (answer["groups"], answer["truncated"]) == ([], True), "the latest thousand were searched"
 
     def test_a_range_of_the_past(self, path):
         """Only what happened then is shown, with the calls of then."""

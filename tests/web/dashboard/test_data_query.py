@@ -40,7 +40,7 @@ class TestRange:
     def test_one_of_ones_own(self):
         """Its ends are widened to whole minutes; it says so."""
         of = parse(from_="1699990030", to="1699990100.5").range
-        assert (of.start, of.end, of.until, of.label) == (1_699_990_020, 1_699_990_100.5, 1_699_990_140, "custom")
+        assert (of.start, of.end, of.until, of.label) == (1_699_990_020, 1_699_990_140, 1_699_990_140, "custom")
 
     def test_without_an_end_it_goes_on(self):
         """Without ``to``, or with one to come, the range ends now, and moves on."""

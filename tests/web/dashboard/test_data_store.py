@@ -179,7 +179,7 @@ class TestBackground:
         """Nobody takes a part for all; and what is not known to be right is not called so."""
         monkeypatch.setattr("time_execution.web.dashboard.data.page._PATIENCE", -1.0)
         monkeypatch.setattr("time_execution.web.dashboard.data.windows.Windows._work", lambda *_: None)
-        write(path, some_of_each(), rolled_up=True)
+        write(path, [timing("f", 1.0, 7000), *some_of_each()], rolled_up=True)
         answer = ask(stores(path), page, range="24h", **PARAMETERS)
         assert answer["warming"] is True
         if page == "overview":
@@ -303,7 +303,7 @@ class TestForks:
         stop.set()
         for thread in threads:
             thread.join()
-        assert {row["name"] for row in ask(store, "functions")["rows"]} == {"f", "g"}
+        eventually(lambda: {row["name"] for row in ask(store, "functions")["rows"]} == {"f", "g"})
 
     @needs_fork
     def test_a_fork_waits_for_a_look(self, path, stores):

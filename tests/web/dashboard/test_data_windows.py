@@ -208,12 +208,13 @@ class TestCustom:
     def test_one_without_an_end_that_is_watched_for_hours(self, tmp_path):
         """Each hour has its points, however long ago the range was asked for first."""
         path = write(tmp_path / "m.db", [timing("f", 1.0)])
-        store = fresh_store(path)
+        store, found = fresh_store(path), {}
         for hour in range(6):
             now = NOW + 3600 * hour
             write(path, [timing("f", 1.0, now=now)])
             found = ask(store, "function", name="f", from_=NOW - 600, now=now)
             assert sum(filter(None, found["calls"])) == hour + 2 == found["summary"]["calls"]
+        assert sum(point is not None for point in found["summary"]["spark"]) == 6
 
     def test_a_range_whose_minutes_were_deleted(self, tmp_path):
         """Hours answer for what is older than the minutes that are kept."""

@@ -76,8 +76,12 @@ class Visitor:
 
     def wait(self, condition, argument=None):
         """Wait until JavaScript finds a condition to be true: asked from outside, since pages may not evaluate text."""
+        self.until(lambda: self._is_met(condition, argument), condition)
+
+    def until(self, is_met, condition="this"):
+        """Wait until a function says so, and let the browser go on."""
         deadline = time.monotonic() + WAIT / 1e3
-        while not self._is_met(condition, argument):
+        while not is_met():
             assert time.monotonic() < deadline, f"in vain: {condition}; {self.troubles}"
             self.page.wait_for_timeout(20)
 
@@ -115,11 +119,15 @@ def visitor(chromium, shop):
     """Return a function that sends somebody to the shop's dashboard, or to another address."""
     contexts = []
 
-    def make(address=None, *, width=1280, height=900, scheme="light", script=None, context=None):
+    def make(address=None, *, width=1280, height=900, scheme="light", script=None, context=None, locale="en-GB"):
         if context is not None:
             return Visitor(context, address or shop.address)
         context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, timezone_id=ZONE, reduced_motion="reduce"
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            timezone_id=ZONE,
+            locale=locale,
+            reduced_motion="reduce",
         )
         if script:
             context.add_init_script(script)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.web.dashboard.browser.test_figures import VIOLATIONS
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.types import Metric
 
@@ -110,6 +111,23 @@ def test_what_others_named_is_text(visitor, hostile, path):
     assert NAME in page.title()
     assert "1234321" not in page.inner_text("body")
     assert visitor.is_content()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_others_named_keeps_nobody_out(visitor, hostile, path):
+    """With everything open, in light and dark, wide and on a telephone: axe finds nothing serious."""
+    script = pytest.importorskip("axe_core_python.base").AXE_SCRIPT
+    visitor = visitor(hostile.address)
+    page = visitor.open(path)
+    visitor.wait("(text) => document.querySelector('#content').innerText.includes(text)", PAYLOADS[0])
+    look_around(visitor)
+    visitor.ask(script)
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        found = visitor.ask(VIOLATIONS)
+        assert [each for each in found if each[0] in {"serious", "critical"}] == [], (scheme, width)
+        assert visitor.ask("document.documentElement.scrollWidth <= innerWidth"), (scheme, width)
 
 
 @pytest.mark.parametrize("path", ["functions/detail", "requests/detail"])

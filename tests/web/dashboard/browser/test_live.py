@@ -149,8 +149,10 @@ def test_an_answer_that_comes_after_the_pause_asks_for_no_other(visitor, served)
     page = visitor.open("functions?range=5m")
     held = []
     page.route("**/data/**", lambda route: held.append(route))  # noqa: PLW0108 - it is asked what it is
-    page.keyboard.press("u")
+    with page.expect_request("**/data/functions**"):
+        page.keyboard.press("u")
     page.click("#live")
+    visitor.until(lambda: held)
     with page.expect_response("**/data/functions**"):
         held.pop().continue_()
     visitor.wait("document.body.dataset.live === 'paused'")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+import re
+from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,11 +22,11 @@ class Log:
         self._path = folder / "shop_structured.json"
         self.number = 0
 
-    def write(self, count=1, *, level="INFO", **fields):
+    def write(self, count=1, *, level="INFO", age=timedelta(), **fields):
         with self._path.open("a") as file:
             for _ in range(count):
                 self.number += 1
-                moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                moment = (datetime.now(timezone.utc) - age).isoformat(timespec="milliseconds").replace("+00:00", "Z")
                 record = {"timestamp": moment, "level": level, "logger": "shop", "message": f"line {self.number}"}
                 file.write(json.dumps(record | fields) + "\n")
 
@@ -149,3 +151,83 @@ def test_without_a_log_the_page_says_how_to_get_one(visitor, tmp_path):
         assert page.inner_text("#blank h2") == "There is no log to show"
         assert "from time_execution.logs import logger" in page.inner_text("#blank pre")
         assert visitor.is_content()
+
+
+def test_a_line_of_another_day_tells_its_whole_time(visitor, served, log):
+    """With the day before the clock, which is not cut."""
+    log.write(1, age=timedelta(days=40))
+    visitor = visitor(served)
+    page = visitor.open("logs")
+    visitor.wait(f"{LINES} === 41")
+    moment = page.locator("#lines time").first
+    assert re.fullmatch(r"\d+ \w+, \d\d:\d\d:\d\d\.\d\d\d", moment.inner_text())
+    assert moment.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+
+
+def answer(numbers, **more):
+    lines = [
+        {
+            "time": 1e9,
+            "level": "INFO",
+            "logger": "shop",
+            "message": f"line {number}",
+            "fields": {},
+            "cursor": f"c{number}",
+        }
+        for number in numbers
+    ]
+    store = {"state": "ok", "last": 1e9, "message": ""}
+    found = {"older": None, "newer": "newest", "files": ["shop_structured.json"]}
+    return {"now": 1e9, "store": store, "lines": lines, **found, **more}
+
+
+@pytest.fixture
+def told(visitor, served):
+    """Return a visitor, and the answers that the server is going to give, with what was asked for each."""
+    visitor = visitor(served, script=FASTER)
+    answers, asked = [], []
+
+    def reply(route):
+        asked.append({name: values[0] for name, values in parse_qs(urlsplit(route.request.url).query).items()})
+        route.fulfill(json=answers.pop(0) if answers else answer([]))
+
+    visitor.page.route("**/data/logs**", reply)
+    return visitor, answers, asked
+
+
+def test_no_line_is_passed_over_when_the_oldest_give_way(told):
+    """Of two thousand lines and five new ones the oldest five go; older ones are asked for from there."""
+    visitor, answers, asked = told
+    answers += [answer(range(2000, 0, -1), older="c1"), answer(range(2005, 2000, -1))]
+    page = visitor.open("logs")
+    visitor.wait("document.querySelector('.message').textContent === 'line 2005'")
+    assert visitor.ask(LINES) == 2000
+    del asked[:]
+    page.click("#older")
+    visitor.wait("document.getElementById('older').hidden")
+    assert [each["before"] for each in asked if "before" in each] == ["c6"]
+
+
+def test_when_the_place_is_lost_the_newest_lines_stand_alone(told):
+    """What was shown does not join what is there now: a log that was put away leaves no line out of its order."""
+    visitor, answers, _ = told
+    answers += [answer(range(3, 0, -1)), answer([9, 8], lost=True)]
+    visitor.open("logs")
+    visitor.wait(f"{LINES} === 2")
+    assert visitor.page.locator(".message").all_text_contents() == ["line 9", "line 8"]
+
+
+def test_how_much_was_found_is_told_to_those_who_hear_the_page(visitor, served, log):
+    """With each search, and not with each line that comes."""
+    visitor = visitor(served, script=FASTER)
+    page = visitor.open("logs")
+    visitor.wait(f"{LINES} === 40")
+    assert page.text_content("#said") == "40 lines"
+    log.write(3)
+    visitor.wait(f"{LINES} === 43")
+    assert page.text_content("#said") == "40 lines"
+    page.fill("#filter", "line 7")
+    visitor.wait("document.getElementById('said').textContent === '1 line'")
+    page.fill("#filter", "no such line")
+    visitor.wait("document.getElementById('said').textContent === 'No line of the log matches.'")
+    assert visitor.is_content()

@@ -84,7 +84,8 @@ def test_while_figures_load_the_page_is_laid_out(visitor, serve):
     visitor = visitor(serve())
     visitor.page.route("**/data/**", lambda route: None)
     page = visitor.open("functions", until="document.body.dataset.live === 'loading'")
-    assert page.locator("#functions .bone").count() > 20
+    assert page.locator("#functions tr.waiting td").count() > 100
+    assert visitor.ask("getComputedStyle(document.querySelector('tr.waiting td'), '::before').width !== 'auto'")
     assert page.get_attribute("#content", "aria-busy") == "true"
     assert page.inner_text("#live-text") == "Loading"
 
@@ -108,6 +109,33 @@ def test_what_is_still_being_read_is_not_missing(visitor, serve):
     assert page.get_attribute("#content", "aria-busy") == "true"
     visitor.wait("!document.getElementById('blank').hidden")
     assert len(answers) == 4
+
+
+@pytest.mark.parametrize(("path", "told"), [("", "#errors"), ("errors", "#groups-none")])
+def test_nobody_is_told_that_there_is_no_error_before_it_is_known(visitor, serve, tmp_path, path, told):
+    """What a server has read so far is shown; that nothing is there is said when it has read all."""
+    from tests.web.dashboard.browser.test_live import FASTER, Growing
+    from tests.web.dashboard.browser.test_looks import health
+
+    store = Growing(tmp_path / "metrics.db")
+    health(store, "healthy")
+    store.close()
+    visitor = visitor(serve(), script=FASTER)
+    is_warming = [True]
+
+    def answer(route):
+        answered = route.fetch()
+        route.fulfill(response=answered, json={**answered.json(), "warming": is_warming[0]})
+
+    visitor.page.route("**/data/**", answer)
+    page = visitor.open(path, until="document.body.dataset.live === 'live'")
+    for _ in range(2):
+        with page.expect_response("**/data/**"):
+            pass
+    assert "No errors in" not in page.inner_text("main")
+    is_warming[:] = [False]
+    visitor.wait("(told) => document.querySelector(told).innerText.includes('No errors in')", told)
+    assert visitor.is_content()
 
 
 @pytest.mark.parametrize(

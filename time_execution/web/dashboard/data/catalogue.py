@@ -10,8 +10,7 @@ from time_execution.formats.series import read_series
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from time_execution.sqlite_file import Identity
-    from time_execution.web.dashboard.data.reading import Look
+    from time_execution.web.dashboard.data.reading import Look, Which
 
 REQUEST = "http.server.request.duration"
 ERROR = "error"
@@ -54,7 +53,7 @@ class Catalogue:
         """Begin anew in a forked child."""
         self._lock = threading.Lock()
         self._known: dict[int, Named] = {}
-        self._file: Identity | None = None
+        self._file: Which | None = None
         self._last = 0
 
     def series(self, look: Look) -> Mapping[int, Named]:

@@ -102,6 +102,7 @@ class Course(Window):
         step: As given.
         groups: Group -> what it came to; those only that there was something of.
         histograms: Of the values of the measured group, in each step.
+        measured: As given.
         measured_ids: The series of that group.
         measured_json: The same as a JSON array, for queries.
     """
@@ -122,7 +123,7 @@ class Course(Window):
         self.groups: dict[str, Group] = {}
         self.histograms: list[Histogram] = []
         self._groups_of = groups_of
-        self._measured = measured
+        self.measured = measured
         self._base = start
         self._steps = 1
         self._known: Mapping[int, Named] = {}
@@ -134,6 +135,11 @@ class Course(Window):
         """Return where each step begins, in seconds since the epoch: those that have begun."""
         count = ceil((min(now, self._end) - self._base) / self.step)
         return [float(self._base + step * self.step) for step in range(max(0, min(count, self._steps)))]
+
+    def passed(self, now: float) -> float:
+        """Return how much of the last of these steps lies in the range, and is past, in seconds."""
+        end = min(now, self._end)
+        return end - self._base - max(0, ceil((end - self._base) / self.step) - 1) * self.step
 
     def _clear(self, now: float) -> None:
         self.groups = {}
@@ -189,7 +195,7 @@ class Course(Window):
         self._known = series
         self._groups_by_id = {key: groups for key, named in series.items() if (groups := self._groups_of(named))}
         self._ids = json.dumps(list(self._groups_by_id))
-        self.measured_ids = [key for key, groups in self._groups_by_id.items() if self._measured in groups]
+        self.measured_ids = [key for key, groups in self._groups_by_id.items() if self.measured in groups]
         self.measured_json = json.dumps(self.measured_ids)
 
     def _rolled_up_until(self, view: View) -> int:
@@ -200,14 +206,14 @@ class Course(Window):
     def _add_segment(self, view: View, segment: Segment) -> None:
         bounds = {**segment._asdict(), "base": self._base, "step": self.step}
         self._add_sums(view.connection.execute(_SUMS, {**bounds, "ids": self._ids}))
-        if self._measured:
+        if self.measured:
             keys, calls = view.connection.execute(_CELLS, {**bounds, "ids": self.measured_json}).fetchone()
             self._count(json.loads(keys), json.loads(calls))
 
     def _add_raw(self, view: View, bounds: Mapping[str, int]) -> None:
         bounds = {**bounds, "base": self._base, "step": self.step}
         self._add_sums(view.connection.execute(_SUMS_OF_ROWS, {**bounds, "ids": self._ids}))
-        if self._measured:
+        if self.measured:
             (keys,) = view.connection.execute(_KEYS_OF_ROWS, {**bounds, "ids": self.measured_json}).fetchone()
             self._count(json.loads(keys), repeat(1))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EMPTY: dict[str, Any] = {"times": [], "count": [], "groups": [], "truncated": False}
 
 _MOST_GROUPS = 200
+_MOST_KNOWN = 1_000
 
 
 def data(store: Store, query: Query) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def data(store: Store, query: Query) -> dict[str, Any]:
         {**groups[key], **errors._asdict()} for key, errors in latest.items() if _matches(groups[key], errors, query.q)
     ]
     limit = min(query.limit, _MOST_GROUPS)
-    is_truncated = len(shown) > limit or len(wanted) < len(groups)
+    is_truncated = len(shown) > limit or len(wanted) < len(groups) or len(groups) == _MOST_KNOWN
     return {**found, "groups": shown[:limit], "truncated": is_truncated, "warming": not is_warm}
 
 
@@ -81,7 +82,7 @@ def groups_in(window: Totals, series: Mapping[int, Named], now: float) -> dict[i
                 "spark": [count or 0 for count in each.spark(ranges, counts=True)],
             }
     ranked = sorted(found.items(), key=lambda item: (-item[1]["last"], -item[1]["count"], item[1]["id"]))
-    return dict(ranked[:1000])
+    return dict(ranked[:_MOST_KNOWN])
 
 
 def _matches(group: Mapping[str, Any], errors: Errors, q: str) -> bool:

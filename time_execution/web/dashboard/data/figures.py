@@ -106,11 +106,10 @@ class Points:
         counts = self.counts(numbers)
         seconds = float(self._course.step)
         rates = [None if count is None else rounded(count / seconds) for count in counts]
-        if rates:
-            passed = self._now - self.times[-1]
-            if passed < seconds:
-                count = counts[-1]
-                rates[-1] = None if count is None or passed < seconds / 2 else rounded(count / passed)
+        if rates and counts[-1] is not None:
+            is_early = self._now - self.times[-1] < seconds / 2
+            # Of a range that does not divide into whole steps, less than a step is left at its end.
+            rates[-1] = None if is_early else rounded(counts[-1] / self._course.passed(self._now))
         return rates
 
     def shares(self, part: Sequence[float], whole: Sequence[float]) -> list[float | None]:
@@ -118,13 +117,12 @@ class Points:
         return [rounded(100.0 * part[step] / whole[step]) if whole[step] else None for step in range(len(self.times))]
 
     def means(self, group: Group | None) -> list[float | None]:
-        """Return the mean of a group in each step."""
+        """Return the mean of a group in each step; of the measured one, what has no value does not count."""
         if group is None:
             return [None] * len(self.times)
-        return [
-            rounded(group.total[step] / group.calls[step]) if group.calls[step] else None
-            for step in range(len(self.times))
-        ]
+        is_measured = group is self._course.groups.get(self._course.measured)
+        counts = [histogram.total() for histogram in self._course.histograms] if is_measured else group.calls
+        return [rounded(group.total[step] / counts[step]) if counts[step] else None for step in range(len(self.times))]
 
     def carried(self, points: Sequence[float | None]) -> list[float | None]:
         """Return points in which what is measured now and then stands until the next time, for 150 s."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from time_execution.report import Call
     from time_execution.report._view import View
-    from time_execution.sqlite_file import Identity
+    from time_execution.web.dashboard.data.reading import Which
 
 _CALLS = 10
 _MOST_KEPT = 1_000
@@ -56,7 +56,7 @@ class LatestErrors:
         self._known: dict[tuple[object, ...], Errors] = {}
 
     def read(
-        self, view: View, file: Identity | None, wanted: Mapping[int, tuple[int, int]], *, start: int, until: int | None
+        self, view: View, file: Which | None, wanted: Mapping[int, tuple[int, int]], *, start: int, until: int | None
     ) -> dict[int, Errors]:
         """Return the latest errors of some series in a range.
 

@@ -75,6 +75,10 @@ class Histogram:
         """Return how many values were counted."""
         return sum(self.counts)
 
+    def upto(self, bucket: int) -> int:
+        """Return how many values lie in a bucket and those below it."""
+        return sum(self.counts[: max(0, bucket + 1 - self.low)])
+
     def items(self) -> Iterator[tuple[int, int]]:
         """Give the buckets with values in them, and how many, in ascending order."""
         return ((self.low + place, count) for place, count in enumerate(self.counts) if count)

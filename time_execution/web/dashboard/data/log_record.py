@@ -21,6 +21,11 @@ _MOST_FRAMES = 200
 _DEEPEST = 4
 # What every encoder of JSON writes as it is.
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:;,@()\[\]{}#%*+!?$|~^-]*")
+# Letters that are such ones when their case does not count, such as those of "straße", written by their numbers.
+_FOLDED = re.compile(rb"\\u(?:00df|01(?:30|49|7f|f0)|1e9[6-9ae]|212a|fb0[0-6])")
+# What stands between the names of fields in fields, and their values, where a line shows them, but not where it is
+# written.
+_BETWEEN = re.compile(r"[=.]")
 
 _FLAT = {"time": "timestamp", "level": "level", "logger": "logger", "message": "message", "request_id": "request_id"}
 _ECS = {
@@ -48,8 +53,8 @@ class Wanted:
         self._request_id = request_id
         # What must stand in a line as it is written, lest it be understood for nothing.
         self._levels = [name.lower().encode() for name in (*LEVELS[self._least :], *_OTHER_NAMES)] if level else []
-        parts = [part for part in (*self._q.split("="), request_id.casefold()) if part]
-        self._plain = [part.encode() for part in parts if _PLAIN.fullmatch(part)]
+        parts = [part for part in (*_BETWEEN.split(self._q), request_id.casefold()) if part]
+        self._plain = [part for part in parts if _PLAIN.fullmatch(part)]
         self._others = [part for part in parts if not _PLAIN.fullmatch(part)]
 
     def may_match(self, line: bytes) -> bool:
@@ -57,12 +62,15 @@ class Wanted:
         lowered = line.lower()
         if self._levels and not any(level in lowered for level in self._levels):
             return False
-        if not all(part in lowered for part in self._plain):
+        missing = [part for part in self._plain if part.encode() not in lowered]
+        if missing and line.isascii() and not _FOLDED.search(lowered):
             return False
-        if not self._others or b"\\" in line:
-            return True
-        text = line.decode("utf-8", "replace").casefold()
-        return all(part in text for part in self._others)
+        if b"\\" in line:
+            missing = [] if _FOLDED.search(lowered) else missing
+        else:
+            missing += self._others
+        text = line.decode("utf-8", "replace").casefold() if missing else ""
+        return all(part in text for part in missing)
 
     def matches(self, shown: Mapping[str, Any]) -> bool:
         """Say whether a line that `read` has understood is wanted."""

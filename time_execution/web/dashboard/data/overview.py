@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from time_execution.backends.sqlite.schema import SECOND
 from time_execution.web.dashboard.data import alerts, application, changes, delivery, processes, services, system
 from time_execution.web.dashboard.data.errors import groups_in
 from time_execution.web.dashboard.data.figures import Points, last_of
@@ -116,7 +117,9 @@ def _lately(store: Store, query: Query) -> tuple[dict[str, Any], bool]:
             return {}, False
         compared = lately.window, day.window, day.series
         failing = changes.failing(*compared)
-        seconds = max(1.0, query.now - of_now.start)
+        # Where there was nothing before, the first minutes are not spread over ten.
+        earliest = min((each.first for each in day.window.series.values()), default=0) / SECOND
+        seconds = max(1.0, query.now - max(of_now.start, earliest))
         return {
             "failing": failing,
             "slower": changes.slower(*compared),

@@ -65,9 +65,9 @@ def _answer(
     if not reads_database or state["state"] == "ok":
         try:
             found = own(store, query)
-        except DatabaseError:
-            # It went, or broke, just now.
-            state = store.state()
+        except DatabaseError as exc:
+            # It went just now, or is damaged somewhere.
+            state = store.state(exc)
     step = found.pop(STEP, query.range.step)
     of = query.range
     head = {"from": float(of.start), "to": float(of.end), "step": step, "label": of.label}

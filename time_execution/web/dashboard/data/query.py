@@ -62,7 +62,7 @@ class Range:
     Attributes:
         start: Its first second: where a minute, an hour or a day begins, by its length.
         end: Its end; the present moment where it ends now.
-        until: The end, where a minute, an hour or a day ends; None where it ends now, and moves on.
+        until: The end where it is past, and so does not move on: where a minute, an hour or a day ends; else None.
         label: ``5m``, ``1h``, ``24h``, ``7d`` or ``custom``.
         unit: What its ends are multiples of, in seconds.
         step: Between two points of a plot, in seconds.
@@ -211,7 +211,7 @@ def _widened(start: float, end: float, now: float) -> Range:
     first, last = math.floor(start / unit) * unit, math.ceil(end / unit) * unit
     steps = (step * MINUTE for step in _STEPS if step * MINUTE % unit == 0)
     step = next(step for step in steps if (last - first) / step <= MOST_POINTS)
-    return Range(first, min(end, now), None if last >= now else last, CUSTOM, unit, step)
+    return Range(first, min(last, now), None if last >= now else last, CUSTOM, unit, step)
 
 
 def _moved_back(now: float, seconds: int, unit: int) -> int:

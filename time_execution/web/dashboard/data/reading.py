@@ -6,8 +6,10 @@ import contextlib
 import os
 import threading
 import time
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+from time_execution.exceptions import DatabaseMissingError
 from time_execution.report._view import View
 from time_execution.sqlite_file import Identity, identity
 
@@ -23,16 +25,40 @@ _PAUSE, _LONG_PAUSE = 0.1, 0.5
 _GROWN = 64 << 20
 
 
+# File systems give the number of a file that was deleted to the next one.
+_MOMENT = "SELECT timestamp FROM raw WHERE id = ?"
+
+
+class Which(NamedTuple):
+    """Which database it is.
+
+    Attributes:
+        file: Its file.
+        number: Counts what that file has held.
+    """
+
+    file: Identity
+    number: int
+
+
 class Look(NamedTuple):
     """A database, open for reading.
 
     Attributes:
         view: The state that it was in when it was opened.
-        file: Which file it is; another one when the database was replaced.
+        file: Which one it is; another when the database was replaced, also in the same file. None when nobody can tell.
     """
 
     view: View
-    file: Identity | None
+    file: Which | None
+
+
+class _Seen(NamedTuple):
+    """The newest row that was seen of a database."""
+
+    which: Which
+    id: int
+    timestamp: int | None
 
 
 class Reader:
@@ -55,6 +81,8 @@ class Reader:
         self._locks = [threading.RLock() for _ in range(_AT_ONCE)]
         self._free = list(self._locks)
         self._busy_since = self._quiet_until = 0.0
+        self._seen: _Seen | None = None
+        self._numbers = count()
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Look]:
@@ -68,16 +96,35 @@ class Reader:
         lock = self._take()
         try:
             with lock:
-                file = identity(self._path)
+                file, seen = identity(self._path), self._seen
                 with View.open(self._path) as view:
                     # Opened while it was being replaced: whoever keeps anything of it is to begin anew.
-                    yield Look(view, file if identity(self._path) == file else None)
+                    is_known = file is not None and identity(self._path) == file
+                    yield Look(view, self._which(view, file, seen) if is_known and file is not None else None)
+        except DatabaseMissingError:
+            self._seen = None
+            raise
         finally:
             self._give_back(lock)
 
     def fork_locks(self) -> tuple[threading.RLock, ...]:
         """Return the locks that a fork waits for."""
         return tuple(self._locks)
+
+    def _which(self, view: View, file: Identity, seen: _Seen | None) -> Which:
+        """Return which database a view shows, that was opened after some row was seen: one with that row is the same.
+
+        What the caller keeps of a database is kept for as long as this is the same.
+        """
+        newest = view.newest_id()
+        is_same = seen is not None and seen.which.file == file and _holds(view, seen, newest)
+        which = seen.which if seen is not None and is_same else Which(file, next(self._numbers))
+        found = view.connection.execute(_MOMENT, (newest,)).fetchone()
+        with self._changed:
+            # Somebody else may have looked later, and said so sooner.
+            if self._seen is seen or (self._seen is not None and self._seen.which == which and self._seen.id < newest):
+                self._seen = _Seen(which, newest, None if found is None else found[0])
+        return which
 
     def _take(self) -> threading.RLock:
         with self._changed:
@@ -112,3 +159,9 @@ class Reader:
             if len(self._free) == _AT_ONCE and now - self._busy_since > _LONGEST_STRETCH:
                 self._quiet_until = now + self._pause()
             self._changed.notify_all()
+
+
+def _holds(view: View, seen: _Seen, newest: int) -> bool:
+    """Whether a row that was seen is there, or was deleted since: others came after it."""
+    found = view.connection.execute(_MOMENT, (seen.id,)).fetchone()
+    return newest >= seen.id if found is None else bool(found[0] == seen.timestamp)

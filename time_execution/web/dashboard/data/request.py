@@ -35,10 +35,9 @@ def data(store: Store, query: Query) -> dict[str, Any]:
         window, series = used.window, used.series
         ids = [key for key in window.series if wanted(series[key])]
         of_all = sum(each.total for key, each in window.series.items() if series[key].family == REQUEST)
-        seconds = max(1.0, query.range.end - window.loaded_from())
         summary = detail.summary(window.series, ids, of_all=of_all, ranges=window.spark_ranges(query.now))
         if summary is not None:
-            summary["rate"] = rounded(summary["calls"] / seconds)
+            summary["rate"] = rounded(summary["calls"] / window.seconds(query.now))
             summary["error_rate"] = rounded(100.0 * summary["errors"] / summary["calls"])
         statuses: Counter[str] = Counter()
         for each in ids:

@@ -71,7 +71,7 @@ def _rows(window: Totals, series: Mapping[int, Named], query: Query) -> tuple[li
             if matching(f"{route[0]} {route[1]}", query.q):
                 routes[route][labels.get("status_code", "")] = each
     ranked = sorted(routes.items(), key=lambda found: (-sum(each.total for each in found[1].values()), found[0]))
-    seconds = max(1.0, query.range.end - window.loaded_from())
+    seconds = window.seconds(query.now)
     ranges = window.spark_ranges(query.now)
     rows = [
         {"method": method, "route": route, **_row(statuses, of_all, seconds), "spark": _spark(statuses, ranges)}

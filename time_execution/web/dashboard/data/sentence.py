@@ -190,5 +190,6 @@ def _well(facts: Facts) -> str:
         whole = {1: "the only service is", 2: "both services are"}.get(healthy, f"all {healthy} services are")
         parts.append(f"{whole} healthy")
     if facts.requests is not None and facts.p95 is not None:
-        parts.append(f"{words.figures(facts.requests)} requests a second, p95 {words.duration(facts.p95)}")
+        rate, p95 = words.figures(facts.requests), words.duration(facts.p95)
+        parts.append(f"in the last 10 minutes {rate} requests a second, p95 {p95}")
     return f"Nothing is wrong{': ' if parts else ''}{'; '.join(parts)}."

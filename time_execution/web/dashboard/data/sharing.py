@@ -21,6 +21,7 @@ class _Pending(Generic[_Answer]):
     def __init__(self) -> None:
         self.is_done = threading.Event()
         self.answer: _Answer | None = None
+        self.is_final = False
         self.made = 0.0
 
 
@@ -30,11 +31,19 @@ class Answers(Generic[_Answer]):
     Args:
         kept: How long an answer is given again, in seconds from when it was there.
         clock: Returns seconds, never going back.
+        is_final: Says of an answer whether it may be given again; if not, only those share it who waited for it.
     """
 
-    def __init__(self, *, kept: float = _KEPT, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        kept: float = _KEPT,
+        clock: Callable[[], float] = time.monotonic,
+        is_final: Callable[[_Answer], bool] = lambda _: True,
+    ) -> None:
         self._seconds = kept
         self._clock = clock
+        self._is_final = is_final
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -68,11 +77,12 @@ class Answers(Generic[_Answer]):
         try:
             answer = make()
             pending.made = self._clock()
+            pending.is_final = self._is_final(answer)
             pending.answer = answer
             return answer
         finally:
             with self._lock:
-                if pending.answer is None and self._known.get(key) is pending:
+                if not pending.is_final and self._known.get(key) is pending:
                     del self._known[key]
                 self._tidy_up()
             pending.is_done.set()

@@ -51,7 +51,8 @@ class Store:
     ) -> None:
         self.path = Path(path).absolute()
         self.log_folder = None if logs is None else LogFolder(Path(logs).absolute())
-        self.answers: Answers[dict[str, Any]] = Answers()
+        # One that is not whole is not given again: a moment later more is known.
+        self.answers: Answers[dict[str, Any]] = Answers(is_final=lambda answer: not answer.get("warming"))
         self.latest_errors = LatestErrors()
         self.losses = Losses()
         self._reader = Reader(self.path)
@@ -86,10 +87,13 @@ class Store:
         """Return id -> series, all that a look at the database knows; never changed afterwards."""
         return self._catalogue.series(look)
 
-    def state(self) -> dict[str, Any]:
+    def state(self, trouble: DatabaseError | None = None) -> dict[str, Any]:
         """Return ``state`` (``ok``, ``empty``, ``missing`` or ``broken``), ``last`` (s or None) and ``message``.
 
         ``last`` is the moment of the metric that was stored last.
+
+        Args:
+            trouble: What was raised when more than that was read; told where all seems well.
         """
         try:
             with self.look() as look:
@@ -99,10 +103,11 @@ class Store:
                 return _state("empty", "The metrics database is empty: nothing has been stored in it yet.")
             return _state("missing", "There is no metrics database yet: nothing has been stored.")
         except DatabaseError as exc:
-            return _state("broken", f"The metrics database cannot be read: {exc}.")
+            return _state("broken", _told(exc))
         if found is None:
             return _state("empty", "The metrics database is empty: nothing has been stored in it yet.")
-        return _state("ok", "", last=found[0] / SECOND)
+        last = found[0] / SECOND
+        return _state("ok", "", last=last) if trouble is None else _state("broken", _told(trouble), last=last)
 
     def totals(self, query: Query, of: Range | None = None) -> contextlib.AbstractContextManager[Used[Totals]]:
         """Hold what every series came to in a range, up to date; see `Windows.use`.
@@ -166,6 +171,10 @@ class Store:
             if of.start < levels[finer].kept_from:
                 return max(width, of.step // width * width)
         return of.step
+
+
+def _told(exc: DatabaseError) -> str:
+    return f"The metrics database cannot be read: {exc}."
 
 
 def _state(state: str, message: str, *, last: float | None = None) -> dict[str, Any]:

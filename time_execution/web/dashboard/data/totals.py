@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from array import array
+from bisect import bisect_right
 from functools import cache
 from itertools import pairwise, repeat
 from math import ceil, inf, isfinite
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from time_execution.backends.sqlite.schema import DAY, HOUR, MINUTE, OVERFLOW_ID, SECOND
@@ -49,6 +51,7 @@ FROM histogram {_OF_RANGE}"""  # noqa: S608 - constants
 
 
 _NOTHING = (0.0, 0.0, 0.0, inf, -inf)
+_END_OF = itemgetter(1)
 
 
 class SeriesTotals:
@@ -138,14 +141,14 @@ class SeriesTotals:
 
         None where there is none. Of one series, always the same is to be asked; made anew is what has changed.
         """
-        of_calls, _, of_total, *_ = self.of_unit
+        of_calls, _, of_total, of_low, _ = self.of_unit
         # What was shown may not change: somebody may be writing it down.
         points: list[float | None] = []
         if ranges is self._ranges:
-            points += [point for point, (_, end) in zip(self._spark, ranges, strict=True) if end <= self._changed]
+            points = self._spark[: bisect_right(ranges, self._changed, key=_END_OF)]
         for start, end in ranges[len(points) :]:
             calls = sum(of_calls[start:end])
-            if not calls:
+            if not calls or (not counts and min(of_low[start:end]) == inf):
                 points.append(None)
             elif counts:
                 points.append(int(calls))
@@ -177,6 +180,7 @@ class Totals(Window):
         self._width = next(width for width in (DAY, HOUR, MINUTE) if unit % width == 0)
         self._base = start
         self._units = 1
+        self._is_ahead = False
 
     def spark_ranges(self, now: float) -> list[tuple[int, int]]:
         """Return which units make each 24th of the range; where there are fewer, each stands for several."""
@@ -188,6 +192,13 @@ class Totals(Window):
         self._base = self.start
         # One more than there are: the present moves into the next unit before the range moves on.
         self._units = max(1, ceil((min(now, self._end) - self.start) / self._unit)) + (1 if self._moves else 0)
+        self._is_ahead = False
+
+    def _has_room(self, start: int, now: float) -> bool:
+        if self._is_ahead and start > self.start:
+            # What counts as of another moment than its own would leave the range at that moment, or not as a whole.
+            return False
+        return not self._moves or now - start < self._units * self._unit
 
     def _moved(self) -> None:
         units = (self.start - self._base) // self._unit
@@ -249,8 +260,10 @@ class Totals(Window):
             totals = known.get(key)
             if totals is None:
                 totals = known[key] = SeriesTotals(self._units)
-            # What clocks that are ahead have stamped counts as of now.
-            totals.add(min(place, last), sums)
+            if place > last:
+                # What clocks that are ahead have stamped counts as of now.
+                place, self._is_ahead = last, True  # noqa: PLW2901 - of this row
+            totals.add(place, sums)
 
     def _count_cells(self, view: View, bounds: Mapping[str, int], sign: int) -> None:
         keys, calls = view.connection.execute(_CELLS, bounds).fetchone()

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from time_execution.report._view import View
-    from time_execution.sqlite_file import Identity
     from time_execution.web.dashboard.data.catalogue import Named
-    from time_execution.web.dashboard.data.reading import Look
+    from time_execution.web.dashboard.data.reading import Look, Which
 
 END = LATEST // SECOND // DAY * DAY
 """Where a range without an end ends, in seconds since the epoch."""
@@ -33,6 +32,7 @@ _MOST_ROWS = 400_000
 _LEAST_INTERVAL = 30.0
 _COUNT = "SELECT count(*) FROM raw WHERE id > ? AND id <= ?"
 _EARLIEST_WAITING = "SELECT min(timestamp) FROM raw WHERE id > ?"
+_LAST_MINUTE = f"SELECT max(start) FROM rollup WHERE width = {MINUTE} AND start < ?"  # noqa: S608 - a constant
 
 
 class Window(ABC):
@@ -61,8 +61,9 @@ class Window(ABC):
         self._finest = MINUTE
         self._loaded_from = self._end
         self._last_id = -1
-        self._file: Identity | None = None
+        self._file: Which | None = None
         self._began = -inf
+        self._is_incomplete = False
         self._earliest_waiting: int | None = None
 
     def refresh(
@@ -87,19 +88,22 @@ class Window(ABC):
         """
         view, newest = look.view, look.view.newest_id()
         self._earliest_waiting = None
-        if look.file is None or look.file != self._file or not self._follow(view, series, newest, start, now):
+        is_same = look.file is not None and look.file == self._file
+        # Until all went well: what fails midway leaves sums of which nobody knows what is in them.
+        self._file, self.is_warm = None, False
+        if not is_same or not self._follow(view, series, newest, start, now):
             self._begin(view, newest, start, now)
-            self._file = look.file
         while self._loaded_from > self.start:
             piece = max(self.start, self._piece(view, now))
             self._add_piece(view, series, piece, self._loaded_from)
-            self._loaded_from = piece
+            self._loaded_from = max(self.start, self._quiet_from(view, piece))
             if time.monotonic() >= deadline:
                 break
         is_loaded = self._loaded_from <= self.start
         if is_loaded and finish:
             self._finish(view)
         self.is_warm = is_loaded and self._is_finished()
+        self._file = look.file
 
     def widest(self, width: int | None = None) -> int:
         """Return the longest period to read where those of a width would do: at least as long as what is kept."""
@@ -109,15 +113,21 @@ class Window(ABC):
         """Return the second from which on everything is counted; `start` once the window is warm."""
         return max(self.start, self._loaded_from)
 
+    def seconds(self, now: float) -> float:
+        """Return how many seconds are counted, up to the present moment or the end; one at least."""
+        return max(1.0, min(now, self._end) - self.loaded_from())
+
     def _follow(self, view: View, series: Mapping[int, Named], newest: int, start: int, now: float) -> bool:
         """Take away what has left the range, and add new rows; False when that cannot be done."""
         after, loaded_from = self._last_id, self._loaded_from
+        start = start // self._finest * self._finest
         if not after <= newest <= after + _MOST_ROWS or not self._has_room(max(start, self.start), now):
             return False
         if newest > after:
             (count,) = view.connection.execute(_COUNT, (after, newest)).fetchone()
-            if count < newest - after and time.monotonic() - self._began > _LEAST_INTERVAL:
-                return False
+            self._is_incomplete = self._is_incomplete or count < newest - after
+        if self._is_incomplete and time.monotonic() - self._began > _LEAST_INTERVAL:
+            return False
         self._last_id = newest
         if self._moves and start > self.start:
             if loaded_from < start:
@@ -155,6 +165,7 @@ class Window(ABC):
         self._last_id = newest
         self._loaded_from = self._end
         self._began = time.monotonic()
+        self._is_incomplete = False
         self._clear(now)
 
     def _piece(self, view: View, now: float) -> int:
@@ -168,22 +179,36 @@ class Window(ABC):
                 return end - width
         return (end - 1) // self._grain * self._grain
 
+    def _quiet_from(self, view: View, end: int) -> int:
+        """Return the second from which on nothing happened up to another one: nothing has to be read there."""
+        if end * SECOND > self._earliest(view):
+            return end
+        (last,) = view.connection.execute(_LAST_MINUTE, (end,)).fetchone()
+        quiet = max(view.levels[MINUTE].kept_from, 0 if last is None else int(last) + MINUTE)
+        # Where long periods end, so that these can be read as a whole.
+        ends = (-(-quiet // width) * width for width in (DAY, HOUR, MINUTE))
+        return min(end, next((moment for moment in ends if moment < end), end))
+
     def _waiting(self, view: View, start: int, end: int) -> dict[str, int] | None:
         """Return the bounds of rows that are not rolled up yet and lie in a piece; None when there is none."""
+        if end * SECOND <= self._earliest(view):
+            return None
+        return self._bounds(view, after=view.watermark, upto=self._last_id, since=start, until=end)
+
+    def _earliest(self, view: View) -> int:
+        """Return the moment of the earliest row that is not rolled up yet."""
         if self._earliest_waiting is None:
             (earliest,) = view.connection.execute(_EARLIEST_WAITING, (view.watermark,)).fetchone()
             self._earliest_waiting = LATEST if earliest is None else earliest
-        if end * SECOND <= self._earliest_waiting:
-            return None
-        return self._bounds(view, after=view.watermark, upto=self._last_id, since=start, until=end)
+        return self._earliest_waiting
 
     def _bounds(self, view: View, *, after: int, upto: int, since: int, until: int) -> dict[str, int]:
         bounds = {"after": after, "upto": upto, "since": since * SECOND, "until": until * SECOND}
         return {**bounds, "max_names": view.max_names}
 
-    def _has_room(self, start: int, now: float) -> bool:  # noqa: ARG002 - most have
+    @abstractmethod
+    def _has_room(self, start: int, now: float) -> bool:
         """Say whether there is a place for the present moment, in a range that begins at a second."""
-        return True
 
     def _finish(self, view: View) -> None:  # noqa: B027 - most have nothing to do
         """Do what is left when all is loaded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -28,6 +28,8 @@ _MOST_TOTALS, _MOST_OTHERS = 8, 24
 # What nobody has asked for in so many seconds is given up.
 _KEPT = 120.0
 _INTERVAL = 1.0
+# What is known since so short a time is told as it is: the thread and who asks need not both read what is new.
+_FRESH = 1.5
 # Windows that nobody has asked for in so many seconds are brought up to date less often, several seconds' rows at once.
 _WATCHED = 6.0
 _SELDOM = 5.0
@@ -47,7 +49,9 @@ class _Kept:
         start_at: Returns where its range begins at a moment.
         now: The moment, in seconds since the epoch, at which it was asked for last.
         asked: That moment on the monotonic clock.
-        refreshed: When the thread brought it up to date last, on that clock.
+        refreshed: When it was brought up to date last, on that clock.
+        start: Where its range began then.
+        series: The series that were known then.
     """
 
     window: Window
@@ -55,6 +59,8 @@ class _Kept:
     now: float
     asked: float
     refreshed: float = 0.0
+    start: int | None = None
+    series: Mapping[int, Named] = field(default_factory=dict)
 
 
 class Used(Generic[_Any]):
@@ -109,7 +115,7 @@ class Windows:
         now: float,
         deadline: float,
     ) -> Iterator[Used[_Any]]:
-        """Hold a window for the block, up to date.
+        """Hold a window for the block, up to date; where there is a thread, but for what the last 1.5 s have brought.
 
         Blocks while others hold it, and until the deadline when it has to be loaded; it may not be warm then.
 
@@ -126,12 +132,10 @@ class Windows:
         kept = self._find(key, make, start_at, now)
         window = kept.window
         with window.lock:
-            with self._reader.look() as look:
-                series = self._catalogue.series(look)
+            if not self._is_fresh(kept, start_at(now)):
                 alone = not self._in_background
-                until = inf if alone else deadline
-                window.refresh(look, series, start=start_at(now), now=now, deadline=until, finish=alone)
-            yield Used(window, series)  # type: ignore[arg-type] # of each key, all are made by the same function
+                self._refresh(kept, now, deadline=inf if alone else deadline, finish=alone)
+            yield Used(window, kept.series)  # type: ignore[arg-type] # of each key, all are made by the same function
 
     def close(self) -> None:
         """Give all windows up, and end the thread; idempotent."""
@@ -154,6 +158,18 @@ class Windows:
             kept.now, kept.asked = max(now, kept.now), time.monotonic()
             self._see_to_the_thread()
             return kept
+
+    def _is_fresh(self, kept: _Kept, start: int) -> bool:
+        is_recent = time.monotonic() - kept.refreshed < _FRESH and kept.start == start
+        return self._in_background and is_recent and kept.window.is_warm
+
+    def _refresh(self, kept: _Kept, now: float, *, deadline: float, finish: bool) -> None:
+        """Bring a window up to date, whose lock is held."""
+        began, start = time.monotonic(), kept.start_at(now)
+        with self._reader.look() as look:
+            kept.series = self._catalogue.series(look)
+            kept.window.refresh(look, kept.series, start=start, now=now, deadline=deadline, finish=finish)
+        kept.refreshed, kept.start = began, start
 
     def _see_to_the_thread(self) -> None:
         """Start the thread unless it runs; `_lock` is held."""
@@ -191,20 +207,20 @@ class Windows:
             pause = max(_INTERVAL, worked) if all(are_warm) else max(_LEAST_PAUSE, worked)
 
     def _is_due(self, kept: _Kept, now: float) -> bool:
-        """Say whether to bring a window up to date: at once if somebody watches, or it is not warm."""
-        is_watched = now - kept.asked < _WATCHED or not kept.window.is_warm
-        return is_watched or now - kept.refreshed >= _SELDOM
+        """Say whether to bring a window up to date: at once if it is not warm, each second if somebody watches.
+
+        So those that are warm do not keep the others waiting, of which a little is loaded at a time.
+        """
+        if not kept.window.is_warm:
+            return True
+        return now - kept.refreshed >= (_INTERVAL if now - kept.asked < _WATCHED else _SELDOM)
 
     def _advance(self, kept: _Kept) -> bool:
         """Bring a window up to date, or load a little of it; says if it is warm, or nothing can be done now."""
-        kept.refreshed = time.monotonic()
-        now = kept.now + kept.refreshed - kept.asked
         with kept.window.lock:
+            now = kept.now + time.monotonic() - kept.asked
             try:
-                with self._reader.look() as look:
-                    series = self._catalogue.series(look)
-                    deadline = time.monotonic() + _TURN
-                    kept.window.refresh(look, series, start=kept.start_at(now), now=now, deadline=deadline)
+                self._refresh(kept, now, deadline=time.monotonic() + _TURN, finish=True)
             except DatabaseError:
                 # Whoever asks next is told.
                 return True

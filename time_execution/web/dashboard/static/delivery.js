@@ -1,5 +1,5 @@
 // Can I trust these numbers?
-import { breaking, el, fill, find, keep, say, sign } from "./dom.js";
+import { announce, breaking, el, fill, find, keep, say, sign } from "./dom.js";
 import { ago, count, duration, exact, moment, plural, share, zone } from "./numbers.js";
 import { open } from "./page.js";
 
@@ -17,11 +17,11 @@ const COLUMNS = [
   ["worker_restarts", "Restarts"],
 ];
 const NARROW = {
-  spooled: "w3",
-  retried: "w3",
+  spooled: "w4",
+  retried: "w4",
   dead_letters: "w2",
   oldest_age: "w2",
-  worker_restarts: "w3",
+  worker_restarts: "w4",
   offered: "w2",
   pending: "w2",
 };
@@ -46,7 +46,9 @@ function verdict({ totals, processes }) {
     place.dataset.level = level;
     fill(place, sign(level));
   }
-  say(find("verdict-text"), sentence(lost, totals));
+  const told = sentence(lost, totals);
+  say(find("verdict-text"), told);
+  announce(told);
   const gone = silent ? `, ${silent} of which ${silent === 1 ? "is" : "are"} gone` : "";
   const whole = [
     `${count(delivered)} delivered`,
@@ -58,7 +60,7 @@ function verdict({ totals, processes }) {
 
 function sentence(lost, { offered, troubled }) {
   if (lost)
-    return `${plural(lost, "metric")} never arrived: ${share(lost / offered)} of all are missing from the figures.`;
+    return `${plural(lost, "metric")} never arrived: ${share(lost / offered).replace("<", "less than")} of all are missing from the figures.`;
   if (troubled)
     return `Nothing is lost so far, but ${plural(troubled, "backend")} ${troubled === 1 ? "is" : "are"} in trouble.`;
   return "Every metric is accounted for: none was dropped or rejected.";

@@ -32,7 +32,11 @@ const moments = { draw: (cell, row) => cell.firstChild ?? cell.append(timeOf(row
 const text = (field) => ({ draw: (cell, row) => say(cell, row[field] ? String(row[field]) : "–") });
 const link = (name, value) =>
   name === "request_id" ? el("a", { href: state.href("logs", { request_id: String(value) }) }, String(value)) : null;
-const fields = { draw: (cell, row) => cell.firstChild ?? cell.append(pairs(row.fields, link)) };
+// What the heading says is not said once more with every call.
+const fields = {
+  draw: (cell, { fields: { method, route, ...others } = {} }) =>
+    cell.firstChild ?? cell.append(pairs(isRoute ? others : { method, route, ...others }, link)),
+};
 const failure = {
   draw: (cell, row) =>
     say(
@@ -109,7 +113,7 @@ function histogram(bins) {
       summary: ([, counts]) => {
         const all = counts.reduce((sum, each) => sum + each, 0);
         const most = counts.indexOf(Math.max(...counts, 0));
-        return all ? `Most calls took ${buckets.across[most]}` : "No call in the time shown.";
+        return all ? `Most often ${buckets.across[most]}` : "No call in the time shown.";
       },
     });
   }

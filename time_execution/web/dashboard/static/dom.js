@@ -49,6 +49,14 @@ export function say(node, text) {
   if (node.childElementCount || node.textContent !== text) node.textContent = text;
 }
 
+// Tells those who hear the page what is new. Figures that change all the time are not, unless they were asked for.
+export function announce(text, { isAsked = false } = {}) {
+  const node = find("said");
+  const words = text.replace(/\d[\d.,]*( ([µmn]?s|min|h|%|[kMGT])\b)?/g, "");
+  if (isAsked || node.words !== words) node.textContent = text;
+  node.words = words;
+}
+
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
 }

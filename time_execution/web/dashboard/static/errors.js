@@ -40,7 +40,8 @@ function made(each) {
     count: el("span", { class: "n count" }),
     first: el("span", { class: "w2" }),
     last: el("span", { class: "w1" }),
-    inner: el("div", { class: "within" }),
+    trace: el("div"),
+    calls: el("div", { class: "scroll" }),
   };
   const line = drawn({ viewBox: "0 0 96 22" }, "");
   parts.spark = line.firstChild;
@@ -66,25 +67,34 @@ function made(each) {
       parts.first,
       parts.last,
     ),
-    parts.inner,
+    el("div", { class: "within" }, parts.trace, parts.calls),
   );
   node.parts = parts;
   node.each = each;
-  node.addEventListener("toggle", () => node.open && within(node, node.each));
+  node.addEventListener("toggle", () => {
+    if (!node.open) return;
+    within(node, node.each);
+    // What went wrong stands at the end of a traceback.
+    const trace = parts.trace.firstElementChild;
+    trace.scrollTop = trace.scrollHeight;
+  });
   return node;
 }
 
-function within(node, each) {
-  const signature = JSON.stringify([each.traceback, each.calls]);
-  if (node.within === signature) return;
-  node.within = signature;
-  fill(
-    node.parts.inner,
-    each.traceback
-      ? el("pre", { class: "trace", tabindex: "0", role: "region", "aria-label": "Traceback" }, trace(each.traceback))
-      : el("p", { class: "quiet" }, "No traceback was kept."),
-    each.calls.length ? calls(each.calls) : null,
-  );
+// A request that met the error later adds a row, and leaves who reads the traceback where they are.
+function within({ parts }, { traceback, calls: found }) {
+  const told = traceback || "";
+  if (parts.trace.told !== told)
+    fill(
+      parts.trace,
+      told
+        ? el("pre", { class: "trace", tabindex: "0", role: "region", "aria-label": "Traceback" }, trace(told))
+        : el("p", { class: "quiet" }, "No traceback was kept."),
+    );
+  parts.trace.told = told;
+  const signature = JSON.stringify(found);
+  if (parts.calls.told !== signature) fill(parts.calls, found.length ? calls(found) : null);
+  parts.calls.told = signature;
 }
 
 // Where a frame is stands back; what it ran, and the error itself, stand out.
@@ -105,7 +115,7 @@ function calls(found) {
     id ? code(state.href("logs", { request_id: id }), id) : "–",
     el("span", { class: "wraps" }, message ?? ""),
   ]);
-  return el("div", { class: "scroll" }, table("The latest of them", heads, rows));
+  return table("The latest of them", heads, rows);
 }
 
 const code = (href, text) => el("a", { class: "mono link", href }, text);
@@ -117,7 +127,7 @@ function show() {
   const chosen = groups.filter((each) => filter.finds(`${each.type} ${each.place} ${each.message}`));
   keep(find("groups"), chosen, ({ id }) => String(id), made, group);
   const none = find("groups-none");
-  none.hidden = chosen.length > 0 || !answer.store;
+  none.hidden = chosen.length > 0 || !answer.store || Boolean(answer.warming);
   say(none, filter.text ? `No error contains “${filter.text}”.` : `No errors in ${state.rangeText()}.`);
   const total = chosen.reduce((sum, each) => sum + each.count, 0);
   const cut = truncated ? ", and more that are not shown" : "";

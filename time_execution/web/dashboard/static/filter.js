@@ -1,5 +1,5 @@
 // The field to filter by, which the address remembers.
-import { find } from "./dom.js";
+import { announce, find } from "./dom.js";
 import * as state from "./state.js";
 
 const TYPING = 250;
@@ -40,8 +40,14 @@ export class Filter {
     this.changed();
   }
 
+  // How much was found is heard as well as seen.
+  tell() {
+    announce(find("told").textContent.split(",")[0] || "Nothing was found.", { isAsked: true });
+  }
+
   typed() {
     this.changed();
+    if (!this.isRemote) this.tell();
     clearTimeout(this.timer);
     const settle = () => state.set({ q: this.text }, { quietly: true, silent: !this.isRemote });
     if (this.isRemote) this.timer = setTimeout(settle, TYPING);

@@ -1,5 +1,5 @@
 // What does the log say? Newest first; what comes is put on top, and the reader's place stays.
-import { el, fill, find, say, sign } from "./dom.js";
+import { announce, el, fill, find, say, sign } from "./dom.js";
 import { Filter } from "./filter.js";
 import { moment, plural, utc } from "./numbers.js";
 import { open } from "./page.js";
@@ -48,7 +48,9 @@ function line(each) {
     ),
   );
   node.addEventListener("toggle", () => node.childElementCount < 2 && node.append(within(each)));
-  return el("li", {}, node);
+  const item = el("li", {}, node);
+  item.cursor = each.cursor;
+  return item;
 }
 
 function within(each) {
@@ -83,7 +85,8 @@ function draw(answer) {
   const wanted = JSON.stringify(question());
   const isNew = wanted !== asked;
   const found = answer.lines.map(line);
-  if (isNew) {
+  // A place that is lost cannot be gone on from: its lines and the newest would not join.
+  if (isNew || answer.lost) {
     asked = wanted;
     fill(lines, found);
     older = answer.older;
@@ -94,11 +97,15 @@ function draw(answer) {
   } else {
     for (const node of found) node.classList.add("fresh");
     lines.prepend(...found);
-    while (lines.childElementCount > MOST) lines.lastElementChild.remove();
+    if (lines.childElementCount > MOST) {
+      while (lines.childElementCount > MOST) lines.lastElementChild.remove();
+      older = lines.lastElementChild.cursor;
+    }
     newer = answer.newer ?? newer;
   }
   before = null;
   tell(answer);
+  if (isNew) announce(find("told").textContent || find("lines-none").textContent, { isAsked: true });
 }
 
 function tell({ files }) {

@@ -16,7 +16,10 @@ const SCALES = [
   [1e3, "k"],
 ];
 const NONE = "–";
-const LOCALE = "en-GB";
+// Words and numbers are English; dates and clocks are as the visitor's language writes them, with 24 hours and our
+// figures, so that they agree with those of logs.
+const ENGLISH = "en-GB";
+const SETTLED = { hourCycle: "h23", calendar: "gregory", numberingSystem: "latn" };
 
 export function figures(number) {
   const size = Math.abs(number);
@@ -42,7 +45,7 @@ export function duration(ms) {
 
 export function count(number) {
   if (number === null || number === undefined) return NONE;
-  if (Math.abs(number) < 1e4) return Number.isInteger(number) ? number.toLocaleString(LOCALE) : figures(number);
+  if (Math.abs(number) < 1e4) return Number.isInteger(number) ? number.toLocaleString(ENGLISH) : figures(number);
   const [scale, suffix] = SCALES.find(([each]) => Math.abs(Number(figures(number / each))) >= 1);
   return `${figures(number / scale)} ${suffix}`;
 }
@@ -64,7 +67,7 @@ export function share(ratio) {
 
 export function exact(number, unit = "") {
   if (number === null || number === undefined) return "not known";
-  return `${number.toLocaleString(LOCALE, { maximumFractionDigits: 6 })} ${unit}`.trim();
+  return `${number.toLocaleString(ENGLISH, { maximumFractionDigits: 6 })} ${unit}`.trim();
 }
 
 export const plural = (number, thing, things = `${thing}s`) => `${count(number)} ${number === 1 ? thing : things}`;
@@ -84,7 +87,7 @@ export function parts(number, unit) {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-const format = (options) => new Intl.DateTimeFormat(LOCALE, { hour12: false, ...options });
+const format = (options) => new Intl.DateTimeFormat(undefined, { ...SETTLED, ...options });
 const CLOCK = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const MINUTE = format({ hour: "2-digit", minute: "2-digit" });
 const DAY = format({ day: "numeric", month: "short" });
@@ -96,13 +99,15 @@ export const zone = (seconds = Date.now() / 1e3) =>
 export const clock = (seconds) => CLOCK.format(seconds * 1e3);
 export const minute = (seconds) => MINUTE.format(seconds * 1e3);
 export const day = (seconds) => DAY.format(seconds * 1e3);
+export const isMidnight = (seconds) => new Date(seconds * 1e3).getHours() + new Date(seconds * 1e3).getMinutes() === 0;
 export const utc = (seconds) => `${new Date(seconds * 1e3).toISOString().slice(0, 23).replace("T", " ")} UTC`;
 
 // The clock alone for what happened today, the day before it for what did not.
 export function moment(seconds, { seconds: hasSeconds = true } = {}) {
   const at = hasSeconds ? clock(seconds) : minute(seconds);
-  if (day(seconds) === day(Date.now() / 1e3)) return at;
-  return `${Date.now() / 1e3 - seconds < 2e7 ? day(seconds) : YEAR.format(seconds * 1e3)}, ${at}`;
+  const whole = YEAR.format(seconds * 1e3);
+  if (whole === YEAR.format(Date.now())) return at;
+  return `${Date.now() / 1e3 - seconds < 2e7 ? day(seconds) : whole}, ${at}`;
 }
 
 export function timeOf(seconds, { withZone = false, ...options } = {}) {

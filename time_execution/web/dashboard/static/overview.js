@@ -1,5 +1,5 @@
 // Is something wrong right now?
-import { LEVELS, el, fill, find, keep, say, sign } from "./dom.js";
+import { LEVELS, announce, el, fill, find, keep, say, sign } from "./dom.js";
 import { ago, count, moment, parts, quantity, timeOf, zone } from "./numbers.js";
 import { open } from "./page.js";
 import { Plot, fillValues } from "./plot.js";
@@ -17,6 +17,7 @@ function verdict({ level, text, more }) {
     fill(place, sign(level));
   }
   say(find("verdict-text"), text);
+  announce(text);
   keep(
     find("verdict-more"),
     more.map((each) => ({ each })),
@@ -63,8 +64,10 @@ function tile(figure, each, answer) {
 
 const nothing = (text) => el("li", { class: "nothing", "data-key": "nothing" }, text);
 
+// While a server is still reading, that nothing is there yet means nothing.
 function list(id, items, key, make, none) {
   const place = find(id);
+  if (!items.length && shown.warming) return;
   if (items.length) keep(place, items, key, () => el("li"), make);
   else if (!place.querySelector(".nothing")) fill(place, nothing(none));
 }

@@ -1,6 +1,6 @@
 // Lines over time, with one cursor for all plots of a page; what is marked with the pointer goes to the address.
 import { drawn, el, fill, say, table } from "./dom.js";
-import { clock, count, day, exact, minute, moment, quantity, tick, utc, zone } from "./numbers.js";
+import { clock, count, day, exact, isMidnight, minute, moment, quantity, tick, utc, zone } from "./numbers.js";
 import * as state from "./state.js";
 
 const probe = el("span", { hidden: true });
@@ -24,6 +24,10 @@ const LOOKS = {
 // Plots share the place of the pointer, not what is marked with it: that goes to the address, and so to all of them.
 const SYNC = { key: "page", setSeries: false, filters: { pub: (kind) => /^mouse(move|enter|leave)$/.test(kind) } };
 
+// How far apart the moments on an axis may be, in seconds.
+const SHORT = [1, 2, 5, 10, 15, 30];
+const HOURS = [1, 2, 3, 6, 12, 24, 48, 168, 336];
+const STEPS = [...SHORT, ...SHORT.map((number) => number * 60), ...HOURS.map((number) => number * 3600)];
 const WHOLE = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].flatMap((power) => [power, 2 * power, 5 * power]);
 
 export class Plot {
@@ -109,18 +113,20 @@ export class Plot {
 
   line({ look, fill: isFilled, bars }) {
     const { stroke, width, dash, alpha } = LOOKS[look];
+    const own = colour(stroke);
+    const isTrouble = stroke === "bad" || stroke === "warn";
     return {
-      stroke: colour(stroke),
+      stroke: isTrouble && !bars ? (plot) => aboveZero(plot, own) : own,
       width,
       dash,
       alpha,
-      fill: bars ? colour(stroke) : isFilled ? colour(`${stroke}-soft`) : undefined,
+      fill: bars ? own : isFilled ? colour(`${stroke}-soft`) : undefined,
       paths: bars ? uPlot.paths.bars({ size: [0.72, 26], gap: 0 }) : undefined,
       points: {
         show: false,
         size: 4,
         filter: (plot, place) => (bars ? null : alone(plot.data[place])),
-        fill: colour(stroke),
+        fill: own,
       },
       spanGaps: false,
     };
@@ -143,7 +149,8 @@ export class Plot {
           filter: (plot, places) => thin(places, plot.width, 62),
         }
       : {
-          space: 76,
+          space: 66,
+          incrs: STEPS,
           values: (_, moments, __, ___, step) => moments.map((each) => mark(each, step)),
         };
     return [
@@ -220,6 +227,8 @@ export class Plot {
     const known = values.map((value, place) => [value, place]).filter(([value]) => value !== null);
     if (!known.length) return "No value in the time shown.";
     const [high, place] = known.reduce((best, each) => (each[0] > best[0] ? each : best));
+    if (!high && !this.unit) return "None in the time shown.";
+    if (!high) return `${main.isMain ? `${main.label} always` : "Always"} ${quantity(0, this.unit)}`;
     const at = moment(times[place], { seconds: times[1] - times[0] < 60 });
     return `Highest ${label}${quantity(high, this.unit)} at ${at}`;
   }
@@ -271,7 +280,18 @@ export function fillValues(box, { caption, data, series, across = null }) {
 // What stands at a moment on the axis: midnight is a day.
 function mark(seconds, step) {
   if (step < 60) return clock(seconds);
-  return step >= 86400 || minute(seconds) === "00:00" ? day(seconds) : minute(seconds);
+  return step >= 86400 || isMidnight(seconds) ? day(seconds) : minute(seconds);
+}
+
+// Trouble has its colour where there is some: at zero its line is as quiet as an axis.
+function aboveZero(plot, stroke) {
+  const zero = plot.valToPos(0, "y", true);
+  if (!Number.isFinite(zero)) return stroke;
+  const [high, low] = [1.2, 1].map((above) => zero - above * devicePixelRatio);
+  const blend = plot.ctx.createLinearGradient(0, high, 0, low);
+  blend.addColorStop(0, stroke);
+  blend.addColorStop(1, colour("faint"));
+  return blend;
 }
 
 // Values with a gap on each side, which no line reaches.

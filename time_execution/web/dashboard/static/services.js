@@ -1,5 +1,5 @@
 // How are the services that the application needs?
-import { LEVELS, el, fill, find, keep, say, sign } from "./dom.js";
+import { LEVELS, announce, el, fill, find, keep, say, sign } from "./dom.js";
 import { ago, clock, count, duration, moment, plural, share, timeOf, zone } from "./numbers.js";
 import { open } from "./page.js";
 
@@ -18,7 +18,9 @@ function verdict(checks) {
   const services = plural(checks.length, "service");
   const well = checks.length === 1 ? "The one service is healthy." : `All ${services} are healthy.`;
   const told = parts.filter(Boolean).join(", ");
-  say(find("verdict-text"), told ? `${told} of ${services}.` : well);
+  const text = told ? `${told} of ${services}.` : well;
+  say(find("verdict-text"), text);
+  announce(text);
 }
 
 function made() {
@@ -72,7 +74,7 @@ function check(node, each, now) {
   say(
     last,
     each.time
-      ? `${each.duration_ms === null ? "" : `${duration(each.duration_ms)}, `}${ago(now - each.time)}`
+      ? `${each.duration_ms === null ? "" : `took ${duration(each.duration_ms)}, `}${ago(now - each.time)}`
       : "not checked yet",
   );
   last.title = each.time ? `${clock(each.time)} ${zone()}` : "";

@@ -39,7 +39,7 @@ function draw(answer) {
     if (!plots.has(id)) {
       const series = found.map(({ key, label }, place) => ({
         key,
-        label: label.replace(/^.*, /, ""),
+        label: label.replace(/^.*, /, "").replace(/minutes?$/, "min"),
         look: LOOKS[place] ?? "calm",
         fill: found.length === 1,
       }));

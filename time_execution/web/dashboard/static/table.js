@@ -172,7 +172,7 @@ export function nameParts(name) {
   if (pieces[pieces.length - own] === "") own = pieces.length;
   const module = pieces.slice(0, -own).join(".");
   return [
-    module ? el("span", { class: "module" }, breaking(`${module}.`)) : null,
+    module ? el("span", { class: module.length < 6 ? "module short" : "module" }, breaking(`${module}.`)) : null,
     el("span", { class: "leaf" }, breaking(pieces.slice(-own).join("."))),
   ];
 }
