@@ -8,25 +8,10 @@ import pytest
 
 from tests.patience import least_time
 from tests.web.dashboard import sample
+from tests.web.dashboard.browser.shown import PAGES, VIOLATIONS
 
 axe_core = pytest.importorskip("axe_core_python")
 
-PAGES = {
-    "overview": "",
-    "functions": "functions",
-    "requests": "requests",
-    "errors": "errors",
-    "delivery": "delivery",
-    "system": "system",
-    "services": "services",
-    "logs": "logs",
-    "function": "functions/detail?name=shop.search.load_search&range=24h",
-    "request": "requests/detail?method=POST&route=/checkout&range=24h",
-}
-VIOLATIONS = """async () => {
-  const found = await axe.run(document, {resultTypes: ["violations"]});
-  return found.violations.map(({id, impact, nodes}) => [impact, id, nodes[0].html.slice(0, 120)]);
-}"""
 SHIFTS = """
   window.shifts = 0;
   new PerformanceObserver((list) => {

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.web.dashboard.browser.test_figures import VIOLATIONS
+from tests.web.dashboard.browser.shown import VIOLATIONS
 from time_execution.backends.sqlite import SQLiteBackend
 from time_execution.types import Metric
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.web.dashboard.browser.test_figures import PAGES
+from tests.web.dashboard.browser.shown import PAGES
 from tests.web.dashboard.browser.test_live import Growing
 from time_execution.types import Metric
 
