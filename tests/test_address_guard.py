@@ -1,4 +1,4 @@
-"""Where a stranger's URL may lead: the public internet, and nowhere else, however it is written."""
+"""Where a stranger's URL may lead: the public internet, and nowhere else, however it is written (S6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redaction: every planted secret goes, and everything else stays."""
+"""Redaction: every planted secret goes, and everything else stays (S7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`HTTPCheck` against servers that answer, misbehave, redirect, and lie about where they are."""
+"""`HTTPCheck` against servers that answer, misbehave, redirect, and lie about where they are (S6)."""
 
 from __future__ import annotations
 

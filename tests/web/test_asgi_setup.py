@@ -1,4 +1,4 @@
-"""What `init_app` and the middleware give ASGI applications."""
+"""What `init_app` and the middleware give ASGI applications (S1)."""
 
 from __future__ import annotations
 

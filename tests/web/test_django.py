@@ -1,4 +1,4 @@
-"""Django: what is measured of requests, and our pages."""
+"""Django: what is measured of requests, and our pages (S1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `init_app` gives a Flask application, and what it changes."""
+"""What `init_app` gives a Flask application, and what it changes (S1)."""
 
 from __future__ import annotations
 

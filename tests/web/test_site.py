@@ -1,4 +1,4 @@
-"""What is answered at our paths, without any framework."""
+"""What is answered at our paths, without any framework (S14)."""
 
 from __future__ import annotations
 

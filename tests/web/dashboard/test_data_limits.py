@@ -1,4 +1,4 @@
-"""Many questions at once, and long: what is shared, what is bounded, and that nobody who writes has to wait."""
+"""Many questions at once, and long: what is shared, what is bounded, and that nobody who writes has to wait (S12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files the log page reads, and which never; and how much of them, however large they are."""
+"""Which files the log page reads, and which never; and how much of them, however large they are (S5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in and out: forms prove where they come from, tries are bounded, and a session is always a new one."""
+"""Signing in and out: forms prove where they come from, tries are bounded, each session is a new one (S2, S3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which path gets which answer, with which headers; errors say nothing, and no file but those in the list is sent."""
+"""Which path gets which answer and headers; errors say nothing, and no file but those in the list is sent (S14)."""
 
 from __future__ import annotations
 
