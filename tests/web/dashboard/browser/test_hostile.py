@@ -1,4 +1,4 @@
-"""Whatever names, fields, hosts, errors and log lines hold is text on every page: it runs nowhere, adds nothing (S4)."""
+"""Whatever names, fields, hosts, errors and log lines hold is text on every page: it runs nowhere (S4)."""
 
 from __future__ import annotations
 
