@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import time
 
 import pytest
@@ -12,8 +11,8 @@ import pytest
 pytest.importorskip("slack_sdk", reason="the client of Slack")
 pytest.importorskip("trustme", reason="makes certificates")
 
-import trustme
 
+from tests.authority import made_authority
 from tests.fault_server import DRIP, DROP, HALF, HANG, RESET, Answer, FaultServer
 from tests.forked import ends_well_in_a_child, needs_fork
 from tests.line_servers import free_port
@@ -44,12 +43,7 @@ def _without_proxy(monkeypatch):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    authority = trustme.CA()
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context, str(path)
+    return made_authority(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 def make(server, way, **options):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 import threading
 import time
 
@@ -13,8 +12,8 @@ import pytest
 pytest.importorskip("aiosmtpd", reason="the server that mail is sent to")
 pytest.importorskip("trustme", reason="makes certificates")
 
-import trustme
 
+from tests.authority import made_authority
 from tests.forked import ends_well_in_a_child, needs_fork
 from tests.line_servers import LineServer, free_port
 from tests.mail_server import DROP, HANG, OK, MailServer
@@ -32,12 +31,7 @@ PLAIN = {"starttls": False}
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    authority = trustme.CA()
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context, str(path)
+    return made_authority(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,13 @@ class KeptLog:
         (record,) = self.records()
         return record
 
+    def error(self):
+        """Return the only record, once it is one of an error."""
+        record = self.record()
+        assert record["level"] == "ERROR"
+        assert record["exception"]["type"]
+        return record
+
     def messages(self):
         """Return the messages of all records."""
         return [record["message"] for record in self.records()]

@@ -17,20 +17,12 @@ class Odd(Exception):
     """An error of a test's own."""
 
 
-def only(kept):
-    """Return the only record, once it is one of an error."""
-    record = kept.record()
-    assert record["level"] == "ERROR"
-    assert record["exception"]["type"]
-    return record
-
-
 def test_capture_logs_what_it_is_about(kept):
     """The line stands where the block does, with the component, the user and further fields, whatever their names."""
     fields = {"order": 7, "name": "n", "args": "a", "message": "m", "self": "s", "level": "l", "password": "hunter2"}
     with ErrorCapture("user_service", 42, reraise=False, **fields) as capture:
         raise Odd("no user")
-    record = only(kept)
+    record = kept.error()
     assert capture.failed
     assert record["message"] == "user_service failed: no user"
     assert (record["component"], record["user_id"], record["order"], record["password"]) == (
@@ -57,7 +49,7 @@ def test_capture_lets_pass_by_default(kept):
     with capture:
         pass
     assert not capture.failed
-    assert only(kept)["component"] == "c"
+    assert kept.error()["component"] == "c"
 
 
 def test_capture_for_async_with(kept):
@@ -72,7 +64,7 @@ def test_capture_for_async_with(kept):
         return capture.failed
 
     assert asyncio.run(main()) is True
-    assert only(kept)["function"] == "main"
+    assert kept.error()["function"] == "main"
 
 
 def test_capture_as_a_decorator(kept):
@@ -83,7 +75,7 @@ def test_capture_as_a_decorator(kept):
         raise Odd
 
     assert asyncio.run(job()) is None
-    assert (only(kept)["component"], only(kept)["queue"]) == ("jobs", "low")
+    assert (kept.error()["component"], kept.error()["queue"]) == ("jobs", "low")
 
 
 def test_reraise_is_a_switch():

@@ -10,6 +10,7 @@ import traceback
 
 import pytest
 
+from tests.cancelling import cancelled
 from time_execution import settings, stats
 from time_execution.exceptions import ConfigurationError
 from time_execution.logs import ErrorCapture, error_scope, handle_errors, logger
@@ -25,14 +26,6 @@ def divide(a, b):
     return a / b
 
 
-def only(kept):
-    """Return the only record, once it is one of an error."""
-    record = kept.record()
-    assert record["level"] == "ERROR"
-    assert record["exception"]["type"]
-    return record
-
-
 def throw(error):
     raise error
 
@@ -41,7 +34,7 @@ def test_fallback_takes_the_place_of_a_result(kept):
     """A call that succeeds is untouched; one that raises returns the value, and is logged where it is defined."""
     assert divide(6, 3) == 2
     assert divide(1, 0) == 0
-    record = only(kept)
+    record = kept.error()
     assert record["message"] == f"{__name__}.divide failed: division by zero"
     assert (record["module"], record["function"]) == ("test_handle_errors", "divide")
     assert record["exception"]["traceback"][-1] == "ZeroDivisionError: division by zero"
@@ -64,7 +57,7 @@ def test_exceptions_pass_unchanged(kept, decorator):
     assert caught.value is error
     assert (error.__cause__, error.__context__, vars(error)) == (cause, None, {})
     assert [frame.name for frame in traceback.extract_tb(error.__traceback__)][-1] == "fail"
-    assert only(kept)["exception"]["message"] == "mine"
+    assert kept.error()["exception"]["message"] == "mine"
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
@@ -133,14 +126,7 @@ def test_cancelling_is_not_handled(kept):
     async def wait():
         await asyncio.Event().wait()
 
-    async def main():
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+    asyncio.run(cancelled(wait()))
     assert kept.records() == []
 
 

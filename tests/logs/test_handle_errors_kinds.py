@@ -17,14 +17,6 @@ class Odd(Exception):
     """An error of a test's own."""
 
 
-def only(kept):
-    """Return the only record, once it is one of an error."""
-    record = kept.record()
-    assert record["level"] == "ERROR"
-    assert record["exception"]["type"]
-    return record
-
-
 def test_generators_end_with_the_fallback(kept):
     """What was yielded stays; then the fallback is returned, or its items follow where it is a generator."""
 
@@ -76,7 +68,7 @@ def test_context_managers_of_generators_end_what_they_handle(kept):
 
     with managed() as value:
         raise Odd(value)
-    assert only(kept)["exception"]["message"] == "1"
+    assert kept.error()["exception"]["message"] == "1"
 
 
 def test_async_generators_end_with_the_fallback(kept):
@@ -231,7 +223,7 @@ def test_such_functions_are_called_at_once(kept):
     assert asyncio.run(coroutine) == 5
     with pytest.raises(Odd):
         around(0)
-    assert only(kept)["exception"]["message"] == "0"
+    assert kept.error()["exception"]["message"] == "0"
 
 
 def test_async_generators_go_on_with_any_fallback(kept):

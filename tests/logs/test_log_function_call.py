@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from tests.cancelling import cancelled
 from tests.secret_corpus import PLANTED
 from time_execution import settings, stats
 from time_execution.exceptions import ConfigurationError
@@ -176,14 +177,7 @@ def test_cancelled_calls_are_named(kept):
     async def wait():
         await asyncio.Event().wait()
 
-    async def main():
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+    asyncio.run(cancelled(wait()))
     assert kept.record()["error_type"].endswith("CancelledError")
 
 

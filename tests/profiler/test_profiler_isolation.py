@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cancelling import cancelled
 from time_execution import settings
 from time_execution.backends.memory import MemoryBackend
 from time_execution.profiler import metrics
@@ -244,14 +245,7 @@ def test_a_cancelled_call_stays_cancelled(own, collector):
     async def waits():
         await asyncio.Event().wait()
 
-    async def main():
-        task = asyncio.create_task(waits())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+    asyncio.run(cancelled(waits()))
     assert collector.methods == ["test_profiler_isolation:waits"]
 
 

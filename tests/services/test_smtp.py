@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 pytest.importorskip("aiosmtpd", reason="the server that mail is sent to")
 pytest.importorskip("trustme", reason="makes certificates")
 
-import trustme
 
+from tests.authority import made_authority
 from tests.faults.harness import check_conservation
 from tests.log_records import record
 from tests.mail_server import DROP, HANG, OK, MailServer
@@ -37,12 +36,7 @@ def _quiet_server():
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    authority = trustme.CA()
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context, str(path)
+    return made_authority(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 @pytest.fixture

@@ -220,24 +220,29 @@ class TestFigures:
     @given(turns=turns, label=st.sampled_from(list(UNITS)), pages=st.sampled_from(PAGES))
     def test_the_same_as_brute_force(self, tmp_path_factory, turns, label, pages):
         """After any writes, on time or late, rolled up or waiting, and any pause, each page shows what is stored."""
-        self._watch(tmp_path_factory.mktemp("figures"), turns, {"range": label}, pages)
+        looks = self._watch(tmp_path_factory.mktemp("figures"), turns, {"range": label}, pages)
+        assert looks == len(turns) + 1
 
     @settings(max_examples=40)
     @given(turns=turns, ago=lengths, length=st.floats(0.01, 1.2), pages=st.sampled_from(PAGES))
     def test_ranges_of_ones_own(self, tmp_path_factory, turns, ago, length, pages):
         """So it does for a range that ends some time, or would end in the future."""
         asked = {"from_": NOW - ago, "to": NOW - ago + ago * length}
-        self._watch(tmp_path_factory.mktemp("figures"), turns, asked, pages)
+        looks = self._watch(tmp_path_factory.mktemp("figures"), turns, asked, pages)
+        assert looks == len(turns) + 1
 
     @staticmethod
     def _watch(folder, turns, asked, pages):
+        """Compare after each turn, and once more after the last pause; returns how often that was."""
         path = write(folder / "metrics.db", [timing("first", 1.0, 2_000_000)])
-        store, now = fresh_store(path), NOW
+        store, now, looks = fresh_store(path), NOW, 1
         for batch, rolled_up, passed in turns:
             write(path, made(batch, now), rolled_up=rolled_up)
             pages(path, store, {**asked, "now": now})
             now += passed
+            looks += 1
         pages(path, store, {**asked, "now": now})
+        return looks
 
     def test_what_has_no_value(self, tmp_path):
         """A call of which nobody knows how long it took counts, but neither as zero in a mean nor in a spark."""

@@ -193,6 +193,8 @@ class TestBackground:
         ((_, kept),) = store._windows._kept.items()
         write(path, [timing("f", 1.0)])
         eventually(lambda: kept.window._last_id == 2)
+        with kept.window.lock:
+            assert kept.window.series[2].calls == 2
 
     def test_it_ends_when_nobody_asks(self, path, stores, monkeypatch):
         """With what it kept; and comes back with the next question."""

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 from time_execution.backends.sqlite.schema import LATEST
 from time_execution.formats.histogram import NO_NUMBER, bucket_of
 from time_execution.formats.json import encode
-from time_execution.formats.labels import own_labels
+from time_execution.formats.labels import own_labels, plain_values
 from time_execution.formats.outcome import has_failed
 from time_execution.formats.series import MAX_VALUE, label_text, series_text
 from time_execution.formats.snapshot import MAX_BYTES, snapshot_fields
@@ -33,7 +33,6 @@ _CORE_FIELDS = 4
 _WORDS = {True: "true", False: "false", None: "null"}
 _quote = json.encoder.encode_basestring_ascii
 _NO_LABELS = Metric.labels
-_PLAIN_LABELS = frozenset((str, int))
 _MAX_CACHED = 100_000
 _MAX_ATTRIBUTE = 64
 _WORD = 1 << 63  # beyond SQLite's integers
@@ -259,8 +258,8 @@ def _key(metric: Metric, name: str) -> Hashable:
     """
     if type(metric.labels) is not tuple:
         raise TypeError(type(metric.labels))
-    values = tuple(map(metric.__getitem__, metric.labels))
-    if not _PLAIN_LABELS.issuperset(map(type, values)):
+    values = plain_values(metric, metric.labels)
+    if values is None or None in values:
         raise KeyError(values)
     return name, metric.labels, values
 
