@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from time_execution.web.dashboard.data.histogram import Histogram, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from time_execution.web.dashboard.data.course import Course, Group
     from time_execution.web.dashboard.data.totals import SeriesTotals
@@ -171,8 +171,3 @@ def last_of(points: Iterable[float | None]) -> float | None:
 def matching(text: str, q: str) -> bool:
     """Whether a text contains another, in whatever case."""
     return not q or q.casefold() in text.casefold()
-
-
-def spans(times: Sequence[float], end: float) -> Iterator[tuple[float, float]]:
-    """Give the beginning and the end of each step."""
-    return zip(times, (*times[1:], end), strict=True)
