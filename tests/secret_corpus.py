@@ -22,6 +22,10 @@ GOOGLE = "AIzaSyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q"
 OPENAI = "sk-proj-a1B2c3D4e5F6g7H8i9J0k1L2"
 SENDGRID = "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"
 BASIC = "YWxhZGRpbjpvcGVuc2VzYW1l"
+# Longer than such numbers are, so that no time, identifier or path of a file holds one by chance.
+PIN = "471108154230"
+CVV = "737216094855"
+OTP = "991337640218"
 
 
 class Login(NamedTuple):
@@ -71,11 +75,11 @@ PLANTED: list[tuple[str, Any]] = [
     ("s3ss10n", {"PHPSESSID": "s3ss10n"}),
     ("p4ss", {"auth": ("admin", "p4ss")}),
     ("p4ss", {"credentials": {"user": "admin", "code": "p4ss"}}),
-    ("4711", {"pin": 4711}),
-    ("737", {"cvv": "737"}),
+    (PIN, {"pin": int(PIN)}),
+    (CVV, {"cvv": CVV}),
     ("078-05-1120", {"ssn": "078-05-1120"}),
     ("4111111111111111", {"card_number": "4111111111111111"}),
-    ("991337", {"otp": 991337}),
+    (OTP, {"otp": int(OTP)}),
     ("abc123xyz", {"slack_webhook_url": "https://chat.example.com/abc123xyz"}),
     ("abc123xyz", OrderedDict(secret="abc123xyz")),
     ("hunter2", Login("root", "hunter2")),
@@ -124,7 +128,7 @@ PLANTED: list[tuple[str, Any]] = [
     ("hunter2 is long", "password='hunter2 is long'"),
     ("hunter2", '{"user": "root", "password": "hunter2"}'),
     ("hunter2", '{\\"password\\": \\"hunter2\\"}'),
-    ("4711", '{"pin": 4711, "user": 5}'),
+    (PIN, f'{{"pin": {PIN}, "user": 5}}'),
     ("hunter2", "{'user': 'root', 'password': b'hunter2'}"),
     ("hunter2", "<user>root</user><password>hunter2</password>"),
     ("hunter2", "config['db_password'] = 'hunter2'"),

@@ -157,6 +157,6 @@ def test_no_planted_secret_arrives_and_no_header_is_forged(make):
         assert queue.flush(DEADLINE)
     text = "\n".join(mail.text for mail in server.mails)
     assert len(server.mails) >= len(PLANTED) // 2
-    assert not [secret for secret, _ in PLANTED if secret in text and not secret.isdigit()]
+    assert not [secret for secret, _ in PLANTED if secret in text]
     assert {mail.recipients for mail in server.mails} == {("ops@example.org",)}
     assert not [mail for mail in server.mails if "Bcc" in mail.message]
