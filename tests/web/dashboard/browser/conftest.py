@@ -101,6 +101,11 @@ class Visitor:
         assert self.hosts <= {urlsplit(self.address).netloc}
         return True
 
+    @property
+    def asked(self):
+        """Which figures its pages have asked for; a browser asks for icons when it likes."""
+        return [path for path in self.paths if "/data/" in path]
+
     def _console(self, message):
         if message.type not in _ROUTINE:
             self.troubles.append(f"{message.type}: {message.text}")
