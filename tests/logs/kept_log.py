@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
 
-from time_execution import flush
+from time_execution import flush, stats
 from time_execution.logs import configure, logger
+
+
+def backends():
+    """Return the accounts of all destinations, by the class of each."""
+    return {name.removeprefix("ThreadedBackend(").removesuffix(")"): each for name, each in stats()["backends"].items()}
+
+
+def settled_but(kind, *, shows="failures"):
+    """Return the accounts, once those of one destination show something and nothing waits for any other."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        flush(0.1)
+        found = backends()
+        if not any(each["pending"] for name, each in found.items() if name != kind) and found[kind][shows]:
+            break
+    return found
 
 
 class KeptLog:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.logs.kept_log import KeptLog
+from tests.logs.kept_log import KeptLog, backends, settled_but
 from tests.patience import least_time
 from time_execution import flush, settings, stats
 from time_execution.exceptions import BackendUnavailable
@@ -30,10 +30,6 @@ def gate():
     event = threading.Event()
     yield event
     event.set()
-
-
-def backends():
-    return {name.removeprefix("ThreadedBackend(").removesuffix(")"): each for name, each in stats()["backends"].items()}
 
 
 def write_lines():
@@ -64,11 +60,7 @@ def test_a_destination_that_hangs_holds_up_nobody(tmp_path, monkeypatch, capsys,
     logger.error("first")
     assert hangs.wait(20)
     assert least_time(write_lines, 5.0) < 5.0
-    flush(0.3)
-    deadline = time.monotonic() + 20
-    while any(each["pending"] for name, each in backends().items() if name != kind) and time.monotonic() < deadline:
-        flush(0.1)
-    found = backends()
+    found = settled_but(kind, shows="in_flight")
     offered = found[kind]["offered"]
     assert offered > LINES
     assert {each["delivered"] for name, each in found.items() if name != kind} == {offered}
@@ -91,8 +83,7 @@ def test_a_destination_that_fails_is_counted(tmp_path, monkeypatch, capsys, kind
     monkeypatch.setattr("time_execution.logs.setup._CLOSING", 0.1)  # nothing more will come of it
     KeptLog(tmp_path / "logs", log_console=True)
     write_lines()
-    flush(0.5)
-    found = backends()
+    found = settled_but(kind)
     assert {each["delivered"] for name, each in found.items() if name != kind} == {LINES}
     assert found[kind]["delivered"] == 0
     assert found[kind]["failures"] > 0

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("slack_sdk", reason="the client of Slack")
 
-from tests.logs.kept_log import KeptLog
+from tests.logs.kept_log import KeptLog, settled_but
 from tests.mail_server import MailServer
 from tests.slack_server import CHANNEL, TOKEN, SlackServer
-from time_execution import flush, stats
+from time_execution import stats
 from time_execution.exceptions import ConfigurationError
 from time_execution.logs import configure, current_options, logger, notice_backends, reset
 from time_execution.logs.options import options_of
@@ -92,8 +92,7 @@ def test_slack_that_is_away_holds_up_nobody(tmp_path, monkeypatch):
         url = slack.webhook_url
     kept = KeptLog(tmp_path / "logs", slack_webhook_url=url)
     logger.critical("line")
-    flush(0.5)
-    found = stats()["backends"]["ThreadedBackend(SlackBackend)"]
+    found = settled_but("SlackBackend")["SlackBackend"]
     assert (found["delivered"], found["pending"]) == (0, 1)
     assert url not in str(stats())
     assert "line" in (kept.folder / "shop.log").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("opentelemetry.proto.metrics", reason="the extra otlp is not installed")
 
 from tests.backends.otlp_points import DURATION, latest, metrics_of, number_of, parsed, points_of
-from tests.faults.harness import check_conservation, quick
+from tests.faults.harness import check_conservation, quick, wait_for
 from time_execution import flush, settings, time_execution
 from time_execution.backends.otlp import OTLPBackend
 from time_execution.exceptions import BackendDenied, BackendUnavailable
@@ -159,7 +159,7 @@ def test_a_wrong_token_is_told_and_costs_nothing(servers, port, service, arrived
     delivery = quick(wrong)
     for number in range(100):
         delivery.write("a", value=number)
-    assert not delivery.flush(0.5)
+    assert wait_for(delivery, lambda: delivery.stats()["last_error"])
     stats = delivery.stats()
     delivery.close(0.0)
     assert (stats["pending"], stats["delivered"]) == (100, 0)
@@ -203,7 +203,7 @@ def test_nobody_at_the_address_costs_nothing(caplog):
     delivery = quick(OTLPBackend("http://127.0.0.1:9", timeout=1.0))
     for number in range(100):
         delivery.write("a", value=number)
-    assert not delivery.flush(0.5)
+    assert wait_for(delivery, lambda: delivery.stats()["last_error"])
     stats = delivery.stats()
     delivery.close(0.0)
     assert stats["pending"] == 100

@@ -141,6 +141,8 @@ def visitor(chromium, shop):
 
     yield make
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # a handler may be about to answer once more
         context.close()
 
 
