@@ -153,12 +153,13 @@ def test_what_is_no_logger_cannot_be_attached(kept, target, options):
 
 
 def test_a_new_name_is_a_new_logger_and_new_files(kept):
-    """After the name changed, the proxy is the new logger, the old one feeds nothing, and each file has its lines."""
+    """After the name changed, the proxy is the new logger, the old one as it was, and each file has its lines."""
     logger.info("old")
     before = logger.real
     configure(app_name="market")
     logger.info("new")
     before.info("nowhere")
+    assert (before.level, before.handlers) == (logging.NOTSET, [])
     assert flush(20)
     assert (kept.folder / "market.log").read_text(encoding="utf-8").endswith(" - market - INFO - new\n")
     assert kept.messages() == ["old"]

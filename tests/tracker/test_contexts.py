@@ -180,6 +180,7 @@ def test_signal_handlers_that_use_the_tracker_lose_nothing():
 
     @tracker
     def main():
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         for _ in range(20_000):
             with tracker.timer("part"):
                 pass
@@ -187,7 +188,6 @@ def test_signal_handlers_that_use_the_tracker_lose_nothing():
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         main()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

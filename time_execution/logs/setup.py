@@ -112,6 +112,7 @@ class Setup:
         application = logging.getLogger(options.app_name)
         if self.application is not None and self.application is not application:
             self._detach(self.application)
+            self.application.setLevel(logging.NOTSET)
         application.setLevel(max(1, options.log_level))  # 0 would leave it to the loggers above
         application.disabled = False  # as `logging.config` leaves those that it does not know
         self._attach(application)
