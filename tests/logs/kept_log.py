@@ -17,12 +17,14 @@ def backends():
 def settled_but(kind, *, shows="failures"):
     """Return the accounts, once those of one destination show something and nothing waits for any other."""
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    while not _is_settled_but(kind, shows) and time.monotonic() < deadline:
         flush(0.1)
-        found = backends()
-        if not any(each["pending"] for name, each in found.items() if name != kind) and found[kind][shows]:
-            break
-    return found
+    return backends()
+
+
+def _is_settled_but(kind, shows):
+    found = backends()
+    return found[kind][shows] and not any(each["pending"] for name, each in found.items() if name != kind)
 
 
 class KeptLog:
