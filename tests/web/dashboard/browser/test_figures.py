@@ -201,8 +201,9 @@ def test_nothing_jumps_when_figures_come(visitor, lively, name, width):
     visitor.open(PAGES[name])
     visitor.wait("!document.querySelector('main').innerText.includes('still being read')")
     visitor.ask("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    # Web Vitals call up to 0.1 good; where a sentence names a day, it takes one more line on a telephone (0.06).
-    assert visitor.ask("window.shifts") < (0.05 if width > 1000 else 0.1)
+    # How many findings the overview tells of is not known before, and on a telephone each is a line or two: 0.06 with
+    # those of the sample. Web Vitals call up to 0.1 good.
+    assert visitor.ask("window.shifts") < (0.1 if (width, name) == (390, "overview") else 0.05)
 
 
 # ---- weight --------------------------------------------------------------------------------------------------------
