@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from http.client import HTTPConnection
 
 import pytest
@@ -104,6 +105,32 @@ def test_shop_leaves_nothing_when_it_is_told_to_end(shop, tmp_path):
     assert process.wait(30) == 128 + signal.SIGTERM
     assert "requests were answered" in process.stderr.read()
     assert [item.name for item in tmp_path.iterdir() if "time-execution" in item.name] == []
+
+
+_INTERRUPTED_ELSEWHERE = """
+import signal, sys, threading, time
+from time_execution.cli.demo import _wait
+
+main = threading.get_ident()
+
+def interrupt():
+    while sys._current_frames()[main].f_code is not _wait.__code__:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+_wait({seconds})
+"""
+
+
+@pytest.mark.parametrize("seconds", [None, 25])
+def test_an_interrupt_that_another_thread_takes_ends_the_shop(tmp_path, seconds):
+    """A thread that starts another takes what was sent to the process, and the system does not wake the main one."""
+    began = time.monotonic()
+    done = run_python(tmp_path, "-c", _INTERRUPTED_ELSEWHERE.format(seconds=seconds))
+    assert "KeyboardInterrupt" in done.stderr
+    assert time.monotonic() - began < 20
 
 
 def test_shop_shows_nothing_to_a_page_of_another_name(shop):

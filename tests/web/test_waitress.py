@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 
 flask = pytest.importorskip("flask")
-waitress = pytest.importorskip("waitress")
+pytest.importorskip("waitress")
 
+from tests.web.dashboard.serving import Served  # noqa: E402
 from time_execution.web.flask import init_app  # noqa: E402
 
 SIZE = 300_000
@@ -30,14 +31,9 @@ def port(store, tmp_path):
     def stream(count):
         return flask.Response(b"x" * 1000 for _ in range(count))
 
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=2)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield server.effective_port
-    server.task_dispatcher.shutdown(timeout=10)  # first: its threads wake the one that is about to end
-    server.close()
-    thread.join(10)
-    assert not thread.is_alive()
+    served = Served(application=app)
+    yield served.port
+    served.stop()
 
 
 @pytest.mark.parametrize(

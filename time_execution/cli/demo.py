@@ -8,10 +8,11 @@ what the command line does instead, on docutils turning a document into HTML.
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sqlite3
 import tempfile
-import threading
+import time
 from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +33,7 @@ _SEED = 20_260
 _VISITORS = 8
 _LOCAL = frozenset({"127.0.0.1", "localhost"})
 _SAMPLES_EVERY = 5
+_LONGEST_WAIT = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,11 +74,22 @@ def _run_shop(arguments: argparse.Namespace) -> int:
 
             webbrowser.open(address)
         try:
-            threading.Event().wait(arguments.seconds)
+            _wait(arguments.seconds)
         finally:
             visitors.stop()
             say(f"{visitors.sent} requests were answered")
     return 0
+
+
+def _wait(seconds: float | None) -> None:
+    """Wait for a signal that raises; None for no other end.
+
+    For a moment at a time: a signal is often taken by a thread that starts another one, as the shop does for each
+    request, and then wakes nobody.
+    """
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(_LONGEST_WAIT, left))
 
 
 def _end(number: int, _: object) -> None:

@@ -38,11 +38,14 @@ class Served:
 
     def stop(self):
         """End it, with all connections."""
+        # First: these threads wake the one that closes, by a descriptor that may be another file's by then.
+        self._server.task_dispatcher.shutdown(timeout=30)
         self._server.trigger.pull_trigger(self._close)
         self._thread.join(30)
         assert not self._thread.is_alive()
 
     def _close(self):
+        """On the server's own thread, which would fail in the middle of waiting for what another one closes."""
         self._server.close()
         for channel in list(self._server._map.values()):
             channel.close()
