@@ -36,11 +36,18 @@ for _name, _examples in {"dev": 50, "ci": 500}.items():  # the same examples eac
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def levels_of_loggers() -> dict[str | None, int]:
+    """Return the level of each logger by its name, of the root's by None."""
+    known = logging.root.manager.loggerDict.copy()
+    levels = {name: logger.level for name, logger in known.items() if isinstance(logger, logging.Logger)}
+    return {None: logging.root.level, **levels}
+
+
 @pytest.fixture(autouse=True)
 def _clean_slate():
     """Reset settings and counters after each test, close what it left open, and name the workers that will not end."""
     before = set(threading.enumerate())
-    logging.root.setLevel(logging.WARNING)  # a worker of Celery's sets it for the whole process
+    levels = levels_of_loggers()
     yield
     settings.reset()
     shared = sys.modules.get("time_execution.monitor.monitor")
@@ -51,6 +58,11 @@ def _clean_slate():
         if not delivery.is_closed():
             delivery.close(0.1)
     source_backends._living.clear()  # those of timers of earlier tests, which still have their counts
+    log = sys.modules.get("time_execution.logs.setup")
+    if log is not None:
+        log.reset()  # after all that might write a line, as the first one sets it up
+    for name, _level in levels_of_loggers().items() - levels.items():  # of an application, of Celery's worker
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
     deadline = time.monotonic() + 2.0
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name == THREAD_NAME]
     for thread in left:
