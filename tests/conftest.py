@@ -38,9 +38,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def levels_of_loggers() -> dict[str | None, int]:
     """Return the level of each logger by its name, of the root's by None."""
-    known = logging.root.manager.loggerDict.copy()
-    levels = {name: logger.level for name, logger in known.items() if isinstance(logger, logging.Logger)}
-    return {None: logging.root.level, **levels}
+    levels: dict[str | None, int] = {None: logging.root.level}
+    for name, logger in logging.root.manager.loggerDict.copy().items():
+        if isinstance(logger, logging.Logger):
+            levels[name] = logger.level
+    return levels
 
 
 @pytest.fixture(autouse=True)
