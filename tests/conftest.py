@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.faults.harness import check_conservation, quick
+from tests.traces import restore_loggers, start_windows_anew, states_of_loggers
 from time_execution import settings, source_backends
 from time_execution.delivery import lifecycle
 from time_execution.delivery.worker import THREAD_NAME
@@ -36,20 +37,20 @@ for _name, _examples in {"dev": 50, "ci": 500}.items():  # the same examples eac
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-def levels_of_loggers() -> dict[str | None, int]:
-    """Return the level of each logger by its name, of the root's by None."""
-    levels: dict[str | None, int] = {None: logging.root.level}
-    for name, logger in logging.root.manager.loggerDict.copy().items():
-        if isinstance(logger, logging.Logger):
-            levels[name] = logger.level
-    return levels
+@pytest.fixture(autouse=True, scope="module")
+def _clean_loggers():
+    """Take back what the fixtures of a module did to loggers."""
+    loggers = states_of_loggers()
+    yield
+    restore_loggers(loggers)
 
 
 @pytest.fixture(autouse=True)
 def _clean_slate():
     """Reset settings and counters after each test, close what it left open, and name the workers that will not end."""
     before = set(threading.enumerate())
-    levels = levels_of_loggers()
+    logging.root.setLevel(logging.WARNING)  # a worker of Celery's, which a module shares, sets it for the whole process
+    loggers = states_of_loggers()
     yield
     settings.reset()
     shared = sys.modules.get("time_execution.monitor.monitor")
@@ -63,8 +64,8 @@ def _clean_slate():
     log = sys.modules.get("time_execution.logs.setup")
     if log is not None:
         log.reset()  # after all that might write a line, as the first one sets it up
-    for name, _level in levels_of_loggers().items() - levels.items():  # of an application, of Celery's worker
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    restore_loggers(loggers)  # Flask sets the level of an application's
+    start_windows_anew()
     deadline = time.monotonic() + 2.0
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name == THREAD_NAME]
     for thread in left:

@@ -187,6 +187,7 @@ def test_mistakes_in_making_a_handler_are_loud(make, message):
     """They are raised where they are made."""
     with pytest.raises(ConfigurationError, match=message):
         make()
+    assert logging.getLogger("PHANOS").handlers == []
 
 
 # ---- RabbitMQ without a server; tests/services/test_profiler_rabbitmq.py has one -------------------------------------

@@ -127,8 +127,8 @@ class LoggerHandler(BaseHandler):
 
     def __init__(self, handler_name: str, logger: LoggerLike | None = None, level: int = logging.DEBUG) -> None:
         super().__init__(handler_name)
-        self.logger = _own_logger() if logger is None else checked_logger(logger)
         self.level = _checked_level(level)
+        self.logger = _own_logger() if logger is None else checked_logger(logger)
 
     def handle(self, records: list[Record], profiler_name: str = "profiler") -> None:
         """Log records, if the logger takes the level."""
