@@ -218,15 +218,19 @@ def test_a_child_does_not_keep_its_parents_port(make, port, tmp_path):
     """A fork copies the socket; a child that kept it would let scrapes hang when the parent has ended."""
     backend = make(path=tmp_path / "metrics.db")
     backend.write_many([timing()])
-    read, write = os.pipe()
+    (read, write), (readied, ready) = os.pipe(), os.pipe()
     child = os.fork()
     if not child:
         try:
             os.close(write)
+            os.close(ready)
             os.read(read, 1)
         finally:
             os._exit(0)
     os.close(read)
+    os.close(ready)
+    os.read(readied, 1)  # until the child runs, and has closed what it does not keep
+    os.close(readied)
     assert calls_at(port) == 1
     backend.close()
     with socket.socket() as probe:

@@ -102,8 +102,8 @@ def test_requests_of_an_error_take_a_line_each_on_a_telephone(visitor):
     """Their messages do not become columns of single letters."""
     visitor = visitor(width=390)
     visitor.open("errors?range=24h")
+    visitor.wait("document.querySelectorAll('details[open] tbody tr').length > 2")
     heights = visitor.ask("[...document.querySelectorAll('details[open] tbody tr')].map((row) => row.offsetHeight)")
-    assert len(heights) > 2
     assert max(heights) < 90
 
 
